@@ -1,0 +1,246 @@
+package mapping
+
+import (
+	"time"
+
+	"thingbridge/edge/alwayson"
+)
+
+// Input is one MQTT message as the rules see it. Payload is read, never kept
+// and never changed.
+type Input struct {
+	Topic    string
+	Payload  []byte
+	Retained bool
+	Now      time.Time
+}
+
+// Publication is one message to send to the broker, always at QoS 1 and not
+// retained.
+type Publication struct {
+	Topic   string
+	Payload []byte
+}
+
+// Effect is one thing that a message means: one of *Announced, *Left,
+// *Presence, *Hold, *Values, *Event, *Reply, *Upward, *Unclaimed, *Rejected.
+type Effect interface{ isEffect() }
+
+// Announced says that a device announced itself, or announced something new.
+// The device is not known to the Engine's other rules until Engine.Put accepts it.
+type Announced struct {
+	Device *Device
+	Live   bool // delivered with RETAIN 0
+}
+
+// Left says that a device took its announcement back, or is missing from a
+// list that is complete.
+type Left struct {
+	Thing  string
+	Source string // the topic that said so
+}
+
+// Presence says that a Thing's device, or every device of a profile, is there or not.
+type Presence struct {
+	Thing   string // empty: every Thing of Profile
+	Profile string
+	Online  bool
+	Live    bool // delivered with RETAIN 0
+}
+
+// Hold says whether a Thing's values must be kept back for now.
+type Hold struct {
+	Thing string
+	On    bool
+}
+
+// Values are property values of one Thing, in the order they were found.
+type Values struct {
+	Thing  string
+	Values []alwayson.PropertyValue
+}
+
+// Event is one event of one Thing.
+type Event struct {
+	Thing string
+	Name  string
+	Data  *alwayson.InfoTable // nil: no data
+	Time  time.Time
+}
+
+// Reply is a message that may answer an outstanding Call: the relay finds the
+// call by Request where it is not empty, else offers it to the calls that wait
+// for this Route on this Thing, oldest first, with Call.Answer.
+type Reply struct {
+	Thing   string
+	Route   RouteID
+	Request string
+	Input   *Message
+}
+
+// Message is a decoded Input that expressions can be evaluated on later. It
+// keeps no reference to the Input's payload slice.
+type Message struct{ impl any }
+
+// RouteID names one reply rule; calls and replies that have the same RouteID
+// and Thing belong together.
+type RouteID uint32
+
+// Upward is a device's request for a service of its own Thing on the platform.
+type Upward struct {
+	Thing, Service, Request string
+	Inputs                  any    // decoded JSON object
+	ReplyTopic              string // where the reply goes
+	Problem                 string // not empty: the request could not be read; answer it with this text
+}
+
+// Unclaimed says that the message belongs to a device of Profile that has not
+// announced itself yet: it may mean something after the next announcement.
+type Unclaimed struct {
+	Profile string
+	Thing   string // where it can be told already
+}
+
+// Rejected says why a message, or one value in it, came to nothing.
+type Rejected struct {
+	Thing  string // where it can be told
+	Rule   string // "profile/section/n", stable for metrics
+	Reason Reason
+	Detail string // for people; names the member and what was expected; never the whole payload
+}
+
+// Reason classes a rejection; its text is a metric label.
+type Reason string
+
+// Reasons.
+const (
+	ReasonMalformed   Reason = "malformed"    // the payload is not of the rule's format
+	ReasonType        Reason = "type"         // a value does not convert to its property's type
+	ReasonNull        Reason = "null"         // null or absent: no value
+	ReasonTooLarge    Reason = "too_large"    // over payload_bytes, values_per_message, list length, …
+	ReasonDefinition  Reason = "definition"   // an announcement's definition is not usable
+	ReasonName        Reason = "name"         // a name that the platform does not accept
+	ReasonIdentity    Reason = "identity"     // says something about a Thing it may not speak for
+	ReasonExpression  Reason = "expression"   // an expression failed
+	ReasonTime        Reason = "time"         // implausible time: receive time used instead, value kept
+	ReasonUnknownRule Reason = "unknown_rule" // nothing listens to that topic
+)
+
+func (*Announced) isEffect() {}
+func (*Left) isEffect()      {}
+func (*Presence) isEffect()  {}
+func (*Hold) isEffect()      {}
+func (*Values) isEffect()    {}
+func (*Event) isEffect()     {}
+func (*Reply) isEffect()     {}
+func (*Upward) isEffect()    {}
+func (*Unclaimed) isEffect() {}
+func (*Rejected) isEffect()  {}
+
+// Device is one announced device, immutable; a new announcement makes a new Device.
+type Device struct {
+	Profile     string
+	Thing       string            // Thing name on the platform, already made acceptable
+	Sources     []string          // the topics it was announced on, sorted
+	Retained    bool              // every source was delivered retained at least once or is known to be
+	Vars        map[string]any    // levels and let values: strings, float64, bool, nil, lists, maps
+	Definitions *Definitions      // shared between devices where equal
+	Parent      string            // Thing whose offline takes this one along; "" none
+	ExpireAfter time.Duration     // silence that means offline; 0 never
+	QueueFor    time.Duration     // how long calls and writes wait for a sleeping device; 0 not
+	Parts       map[string][]byte // announcement payloads by source, for Engine.Save
+}
+
+// Definitions is what a device declares about its Thing.
+type Definitions struct {
+	Template    string // ThingTemplate for provisioning; "" the configured default
+	Identifier  string // bound as "*Identifier" when not empty
+	Description string
+	Properties  map[string]*Property
+	Services    map[string]*Service
+	Events      map[string]*EventDefinition
+}
+
+// Confirm is how a property write is answered.
+type Confirm string
+
+// Confirmations of a write.
+const (
+	ConfirmSent  Confirm = ""      // once the broker has the message
+	ConfirmEcho  Confirm = "echo"  // once the device publishes the property equal to it
+	ConfirmReply Confirm = "reply" // by a reply message, as for services
+)
+
+// Property is a declared property.
+type Property struct {
+	alwayson.PropertyDefinition
+	Writable bool
+	Confirm  Confirm
+	MaxAge   time.Duration // a known value older than this is asked for again on read; 0 never
+	Min, Max *float64
+	Values   []string // permitted texts; nil any
+}
+
+// Service is a declared service.
+type Service struct {
+	alwayson.ServiceDefinition
+	Timeout time.Duration // 0: the default
+}
+
+// EventDefinition is a declared event.
+type EventDefinition struct{ alwayson.EventDefinition }
+
+// Change says which topic filters an Engine needs more or no longer, for a Bus.
+type Change struct{ Subscribe, Unsubscribe []string }
+
+// CallError is the end of a call without a result.
+type CallError struct {
+	Code alwayson.Code
+	Text string
+}
+
+func (e *CallError) Error() string { return e.Text }
+
+// Call is one service call, property write or property read on its way to a device.
+type Call struct {
+	Thing   string
+	Name    string // of the service or property, for people
+	Request string // the id it is correlated by; unguessable; "" when Route has no ids
+	Route   RouteID
+	Send    []Publication
+	Timeout time.Duration
+	Serial  bool    // one call at a time for this Thing and Route
+	Confirm Confirm // what ends it: ConfirmSent needs no reply at all
+	// EchoProperty, when not empty, ends the call by a Values effect of this
+	// Thing that holds the property: equal to EchoValue for a write (EchoValue
+	// not NOTHING), any value for a read.
+	EchoProperty string
+	EchoValue    alwayson.Value
+
+	answer func(*Message) (alwayson.Value, error, bool)
+}
+
+// Answer offers a reply message to the call. ok is false when the message is
+// not its answer; err is a *CallError or nil; result is of the declared output type.
+func (c *Call) Answer(m *Message) (result alwayson.Value, err error, ok bool) {
+	if c.answer == nil {
+		return alwayson.Value{}, nil, false
+	}
+	return c.answer(m)
+}
+
+// AskOn is the occasion for asking devices for what is not retained.
+type AskOn string
+
+// Occasions.
+const (
+	AskConnect  AskOn = "connect"
+	AskPresence AskOn = "presence"
+	AskAnnounce AskOn = "announce"
+)
+
+// Ask is one question to send, at most once per Every for one Thing (or for the profile).
+type Ask struct {
+	Publication
+	Every time.Duration // repeat interval; 0 once per occasion
+}
