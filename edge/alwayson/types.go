@@ -181,8 +181,11 @@ type Request struct {
 	Params         *InfoTable // nil: no parameters
 }
 
-// Response is the body of every status message.
+// Response is the body of every status message. Code is the header's, repeated
+// here so that an answer can be handed on without its header: decoding sets it,
+// and whoever sends a Response puts it into the header (0 means SUCCESS).
 type Response struct {
+	Code      Code
 	Reason    string
 	HasReason bool  // the reason marker; on encoding, a non-empty Reason sets it too
 	Content   Value // NOTHING, an INFOTABLE, or (tolerated on reading) any other primitive
