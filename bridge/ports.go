@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"errors"
 	"time"
 
 	"thingbridge/edge/alwayson"
@@ -65,6 +66,16 @@ func (m *Message) Ack() {
 	}
 }
 
+// Ends of a Publication that the broker did not confirm.
+var (
+	// ErrBusDown says that the bus has stopped for good.
+	ErrBusDown = errors.New("the MQTT side has stopped")
+	// ErrExpired says that the publication's time ran out before it was sent or confirmed.
+	ErrExpired = errors.New("the publication expired before the broker had it")
+	// ErrBusFull says that too many publications wait already.
+	ErrBusFull = errors.New("too many publications wait for the broker")
+)
+
 // Publication is one message to send.
 type Publication struct {
 	Topic   string
@@ -83,7 +94,9 @@ type Bus interface {
 	Unsubscribe(filters ...string)
 	// Publish sends p and calls done exactly once: with nil once the broker has
 	// it (PUBACK for QoS 1, written for QoS 0), else with ErrBusDown,
-	// ErrExpired or ErrBusFull. A nil done is allowed.
+	// ErrExpired, ErrBusFull, or an error about a topic that cannot be published
+	// to. While there is no connection it waits, until p.Expires. done runs on
+	// the bus's goroutine, never inside Publish, and must not block. A nil done is allowed.
 	Publish(p Publication, done func(error))
 }
 
