@@ -160,7 +160,10 @@ type Body interface {
 type Claim struct{ Name, Value string }
 
 // Auth is the body of AUTH.
-type Auth struct{ Claims []Claim }
+type Auth struct {
+	Claims []Claim
+	Cut    bool // on reading: the message ended inside the last claim's value, which is a prefix
+}
 
 // Gateway is the optional start of a BIND or UNBIND.
 type Gateway struct{ Name, Type string }
