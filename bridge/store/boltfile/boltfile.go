@@ -1,0 +1,179 @@
+// Package boltfile opens the bbolt files of a data directory the same careful
+// way: made whole or not at all, with a format number, locked, and with errors
+// that name the file and say what to do.
+//
+// Order and loss are bbolt's: a transaction is on disk when Update returns, or
+// nothing of it. Blocking: Open waits up to a second for the file's lock. It
+// starts no goroutines. Functions may be called from any goroutine.
+package boltfile
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+const lockWait = time.Second
+
+const bucketMeta = "meta"
+
+var keyFormat = []byte("format")
+
+// ErrLocked says that another process has the file open.
+var ErrLocked = errors.New("another process has it open")
+
+// DamagedError says that a file cannot be understood.
+type DamagedError struct {
+	Path string
+	Lost string // what is lost when it is moved away
+	Err  error
+}
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("%s is damaged: %v; nothing was changed in it. To go on without it, stop the bridge and move it away "+
+		"(mv %[1]s %[1]s.damaged): %s", e.Path, e.Err, e.Lost)
+}
+
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// FormatError says that a file or directory was written by a newer program.
+type FormatError struct {
+	Path       string
+	Have, Know int
+}
+
+func (e *FormatError) Error() string {
+	return fmt.Sprintf("%s has format %d, this program knows formats up to %d; use the newer thingbridge that wrote it, or an empty data_dir",
+		e.Path, e.Have, e.Know)
+}
+
+// Kind is one sort of file.
+type Kind struct {
+	Buckets []string // all it must have, beside "meta" for the format number
+	Format  int      // written into new files; older ones are accepted
+	Lost    string   // what moving a damaged one away costs, for people
+}
+
+// Open opens the file at path, or makes it. Errors are a *DamagedError, a
+// *FormatError, one that wraps ErrLocked, or the file system's; none of them
+// changes the file.
+func (k Kind) Open(path string) (*bolt.DB, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := k.make(path); err != nil {
+			return nil, fmt.Errorf("make %s: %w", path, err)
+		}
+	}
+	db, err := k.OpenRaw(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.Guard(path, func() error { return db.View(func(tx *bolt.Tx) error { return k.check(path, tx) }) }); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// OpenRaw opens or makes a file without looking at what it holds.
+func (k Kind) OpenRaw(path string) (db *bolt.DB, err error) {
+	err = k.Guard(path, func() error {
+		db, err = bolt.Open(path, 0o600, &bolt.Options{
+			Timeout: lockWait, NoFreelistSync: true, FreelistType: bolt.FreelistMapType, NoStatistics: true,
+		})
+		return err
+	})
+	switch {
+	case err == nil:
+		return db, nil
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, fmt.Errorf("open %s: %w", path, ErrLocked)
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+		return nil, k.Damaged(path, err)
+	default:
+		return nil, err
+	}
+}
+
+func (k Kind) make(path string) error {
+	fresh := path + ".new"
+	if err := RemoveIfThere(fresh); err != nil {
+		return err
+	}
+	db, err := k.OpenRaw(fresh)
+	if err != nil {
+		return errors.Join(err, RemoveIfThere(fresh))
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range append([]string{bucketMeta}, k.Buckets...) {
+			if _, err := tx.CreateBucket([]byte(name)); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket([]byte(bucketMeta)).Put(keyFormat, binary.BigEndian.AppendUint32(nil, uint32(k.Format)))
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		return errors.Join(err, RemoveIfThere(fresh))
+	}
+	return MoveOver(fresh, path)
+}
+
+func (k Kind) check(path string, tx *bolt.Tx) error {
+	for _, name := range append([]string{bucketMeta}, k.Buckets...) {
+		if tx.Bucket([]byte(name)) == nil {
+			return k.Damaged(path, fmt.Errorf("bucket %q is missing", name))
+		}
+	}
+	v := tx.Bucket([]byte(bucketMeta)).Get(keyFormat)
+	if len(v) != 4 {
+		return k.Damaged(path, errors.New("it has no format number"))
+	}
+	if have := binary.BigEndian.Uint32(v); int64(have) > int64(k.Format) {
+		return &FormatError{Path: path, Have: int(have), Know: k.Format}
+	}
+	return nil
+}
+
+// Damaged makes a *DamagedError.
+func (k Kind) Damaged(path string, err error) error {
+	return &DamagedError{Path: path, Lost: k.Lost, Err: err}
+}
+
+// Guard runs do and turns a panic in it, or a fault on the mapped file, into a
+// *DamagedError. The file's locks may then be taken for good: do not close it.
+func (k Kind) Guard(path string, do func() error) (err error) {
+	old := debug.SetPanicOnFault(true)
+	defer debug.SetPanicOnFault(old)
+	defer func() {
+		if p := recover(); p != nil {
+			err = k.Damaged(path, fmt.Errorf("%v", p))
+		}
+	}()
+	return do()
+}
+
+// MoveOver renames a file and makes its new name durable.
+func MoveOver(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// RemoveIfThere removes a file; that there is none is no error.
+func RemoveIfThere(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
