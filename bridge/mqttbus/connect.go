@@ -1,0 +1,146 @@
+package mqttbus
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// takenOverAfter is how many sessions in a row must be closed by the broker soon
+// after it accepted them before we say what that looks like.
+const takenOverAfter = 3
+
+// connectLoop makes session after session until ctx ends. It owns the counters
+// of failures, so that back-off is decided in one place.
+func (b *Bus) connectLoop(ctx context.Context) {
+	var (
+		number   uint64
+		failures int // attempts and short sessions in a row
+		short    int // sessions in a row that the broker closed early
+		episode  trouble
+	)
+	for next := 0; ctx.Err() == nil; {
+		broker := b.brokers[next%len(b.brokers)]
+		s, err := b.openSession(ctx, broker, number+1)
+		if err == nil {
+			number++
+			b.accepted(s, &episode, b.log)
+			err = s.run(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			healthy := time.Since(s.started) >= b.opt.Backoff.Healthy
+			b.log.Warn("MQTT session broke", "session", number, "broker", broker.Redacted(), "error", err)
+			if healthy {
+				failures, next = 0, 0
+			} else {
+				next++
+			}
+			short = b.noteShort(short, !healthy && closedByBroker(err))
+		} else {
+			if ctx.Err() != nil {
+				return
+			}
+			episode.note(b.log, err)
+			next++
+		}
+		failures++
+		b.metrics.failures.Inc()
+		b.setTrouble(err, failures)
+		// The brokers of a list are tried one after another; only a whole round in vain waits long.
+		if pause(ctx, b.opt.Backoff.wait(1+(failures-1)/len(b.brokers))) != nil {
+			return
+		}
+	}
+}
+
+func closedByBroker(err error) bool {
+	return errors.Is(err, errClosedByBroker) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// noteShort counts the sessions in a row that the broker ended early, and names
+// the usual reason.
+func (b *Bus) noteShort(before int, again bool) int {
+	if !again {
+		return 0
+	}
+	short := before + 1
+	if short%takenOverAfter == 0 {
+		b.log.Error("the broker keeps ending the connection soon after it accepted it: most likely another "+
+			"bridge or program uses the same client id, and each takes the connection from the other",
+			"client_id", b.opt.ClientID, "times", short)
+	}
+	return short
+}
+
+func (b *Bus) accepted(s *session, episode *trouble, log *slog.Logger) {
+	b.metrics.sessions.Inc()
+	b.mu.Lock()
+	b.status.Broker, b.status.Session, b.status.Attempts = s.broker.Redacted(), s.number, 0
+	b.mu.Unlock()
+	log.Info("MQTT connected", "session", s.number, "broker", s.broker.Redacted(),
+		"session_present", s.in.present, "failed_attempts", episode.count)
+	*episode = trouble{}
+}
+
+func (b *Bus) setTrouble(err error, attempts int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.status.Attempts = attempts
+	b.status.LastError = err.Error()
+}
+
+// trouble is an episode of failed attempts: one log line for each new reason.
+type trouble struct {
+	count int
+	last  string
+}
+
+func (t *trouble) note(log *slog.Logger, err error) {
+	t.count++
+	level := slog.LevelDebug
+	if err.Error() != t.last {
+		t.last = err.Error()
+		level = slog.LevelWarn
+		var refused *ConnectError
+		if errors.As(err, &refused) && refused.Code != 0 {
+			level = slog.LevelError
+		}
+	}
+	log.Log(context.Background(), level, "MQTT connection failed, it is tried again", "attempt", t.count, "error", err)
+}
+
+// skipLog says at most once a minute that messages are dropped, and how many.
+type skipLog struct {
+	log *slog.Logger
+
+	mu    sync.Mutex // guards the following
+	since map[dropReason]time.Time
+	count map[dropReason]int
+}
+
+const skipLogEvery = time.Minute
+
+func (b *Bus) logSkipped(topic string, size int, reason dropReason) {
+	if n, tell := b.skips.note(reason, time.Now()); tell {
+		b.log.Warn("messages dropped", "reason", string(reason), "count", n, "topic", sanitize(topic), "bytes", size)
+	}
+}
+
+func (l *skipLog) note(reason dropReason, now time.Time) (count int, tell bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.since == nil {
+		l.since, l.count = make(map[dropReason]time.Time), make(map[dropReason]int)
+	}
+	l.count[reason]++
+	if last, ok := l.since[reason]; ok && now.Sub(last) < skipLogEvery {
+		return 0, false
+	}
+	count = l.count[reason]
+	l.since[reason], l.count[reason] = now, 0
+	return count, true
+}

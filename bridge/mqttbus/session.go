@@ -1,0 +1,248 @@
+package mqttbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+)
+
+// session is a pair of links to one broker. It lives once and dies of its first error.
+type session struct {
+	bus     *Bus
+	number  uint64
+	broker  *url.URL
+	in, out *link
+	started time.Time
+
+	failOnce sync.Once
+	failed   chan struct{}
+	cause    error // written before failed is closed
+
+	workers sync.WaitGroup
+	stop    chan struct{} // ends the workers
+	ready   chan struct{} // closed when publications may go out
+	readyOK sync.Once
+	upSent  bool // owned by the subscriber's goroutine, read after it has ended
+}
+
+var (
+	errStopped    = errors.New("the bridge is stopping")
+	errAckTimeout = errors.New("the broker did not confirm a publication in time")
+)
+
+// open makes both links. The outbound one comes first: were the inbound one
+// refused, nothing has been received in vain.
+func (b *Bus) openSession(ctx context.Context, broker *url.URL, number uint64) (*session, error) {
+	user, password, err := b.credentials()
+	if err != nil {
+		return nil, &ConnectError{Broker: broker.Redacted(), ClientID: b.opt.ClientID, Err: err}
+	}
+	s := &session{
+		bus: b, number: number, broker: broker,
+		failed: make(chan struct{}), stop: make(chan struct{}), ready: make(chan struct{}),
+	}
+	s.out, err = b.openLink(ctx, linkOptions{
+		broker: broker, clientID: b.opt.ClientID + OutboundSuffix, clean: true,
+		will: b.opt.Will, username: user, password: password,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.in, err = b.openLink(ctx, linkOptions{
+		broker: broker, clientID: b.opt.ClientID, clean: b.opt.CleanInbound,
+		username: user, password: password, inbox: b.inbox,
+	})
+	if err != nil {
+		s.out.leave(time.Second)
+		return nil, err
+	}
+	s.started = time.Now()
+	return s, nil
+}
+
+func (b *Bus) credentials() (user, password string, err error) {
+	if b.opt.Username != nil {
+		if user, err = b.opt.Username(); err != nil {
+			return "", "", fmt.Errorf("user name: %w", err)
+		}
+	}
+	if b.opt.Password != nil {
+		if password, err = b.opt.Password(); err != nil {
+			return "", "", fmt.Errorf("password: %w", err)
+		}
+	}
+	return user, password, nil
+}
+
+func (s *session) fail(err error) {
+	s.failOnce.Do(func() {
+		s.cause = err
+		close(s.failed)
+	})
+}
+
+// run works until the session breaks, and says why, or until ctx ends: then it
+// ends in good order and returns nil.
+func (s *session) run(ctx context.Context) error {
+	sub := &subscriber{bus: s.bus, link: s.in, up: s.isUp}
+	if s.in.present {
+		s.mayPublish()
+	}
+	s.workers.Go(func() {
+		if err := sub.run(s.stop); err != nil {
+			s.fail(err)
+		}
+	})
+	s.workers.Go(s.publish)
+	select {
+	case <-ctx.Done():
+		s.goodbye()
+		return nil
+	case <-s.in.ended():
+	case <-s.out.ended():
+	case <-s.failed:
+	}
+	err := s.reason()
+	s.in.breakOff(err)
+	s.out.breakOff(err)
+	close(s.stop)
+	s.workers.Wait()
+	s.bus.down(s, err)
+	return err
+}
+
+// reason says why the session broke. What a connection ended of explains what a
+// worker met, not the other way round.
+func (s *session) reason() error {
+	if s.in.conn.err() != nil {
+		return fmt.Errorf("inbound connection: %w", s.in.reason())
+	}
+	if s.out.conn.err() != nil {
+		return fmt.Errorf("outbound connection: %w", s.out.reason())
+	}
+	return s.cause
+}
+
+// goodbye ends a session that works: what waits is sent, acknowledgements are
+// written, and the broker is told.
+func (s *session) goodbye() {
+	s.bus.queue.close()
+	s.mayPublish()
+	deadline := time.Now().Add(s.bus.opt.StopTimeout)
+	s.drain(deadline)
+	close(s.stop)
+	s.workers.Wait()
+	if w := s.bus.opt.Will; w != nil {
+		s.out.client.Publish(w.Topic, w.QoS, w.Retain, w.Payload).WaitTimeout(max(time.Until(deadline), 100*time.Millisecond))
+	}
+	left := max(time.Until(deadline), 200*time.Millisecond)
+	s.in.leave(left)
+	s.out.leave(left)
+	s.bus.down(s, errStopped)
+}
+
+// drain waits until the publish queue is empty, the deadline, or the session's failure.
+func (s *session) drain(deadline time.Time) {
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	for {
+		if n, _, _ := s.bus.queue.depth(); n == 0 {
+			return
+		}
+		select {
+		case <-s.bus.queue.empty:
+		case <-timer.C:
+			return
+		case <-s.out.ended():
+			return
+		case <-s.failed:
+			return
+		}
+	}
+}
+
+// isUp runs on the subscriber's goroutine: every filter has been answered.
+func (s *session) isUp() {
+	s.mayPublish()
+	s.upSent = true
+	s.bus.up(s)
+}
+
+func (s *session) mayPublish() { s.readyOK.Do(func() { close(s.ready) }) }
+
+// sent is a publication in flight.
+type sent struct {
+	p     *publication
+	token paho.Token
+}
+
+// publish sends what is in the queue, and settles it in the order it was sent.
+func (s *session) publish() {
+	inFlight := make(chan sent, s.bus.opt.PublishInFlight)
+	var settling sync.WaitGroup
+	settling.Go(func() { s.settle(inFlight) })
+	defer settling.Wait()
+	defer close(inFlight)
+	select {
+	case <-s.ready:
+	case <-s.stop:
+		return
+	}
+	if b := s.bus.opt.Birth; b != nil {
+		s.out.client.Publish(b.Topic, b.QoS, b.Retain, b.Payload)
+	}
+	for {
+		p := s.bus.queue.next(time.Now(), s.bus.opt.PublishInFlight)
+		if p == nil {
+			select {
+			case <-s.stop:
+				return
+			case <-s.bus.queue.added:
+			}
+			continue
+		}
+		token := s.out.client.Publish(p.Topic, p.QoS, p.Retain, p.Payload)
+		select {
+		case inFlight <- sent{p, token}:
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+func (s *session) settle(inFlight <-chan sent) {
+	for f := range inFlight {
+		if err := s.await(f.token); err != nil {
+			s.fail(err)
+			for range inFlight {
+			}
+			return
+		}
+		s.bus.queue.confirm(f.p)
+	}
+}
+
+// await waits for one confirmation. A token that is done without an error means
+// PUBACK here, because no client of ours outlives its connection.
+func (s *session) await(token paho.Token) error {
+	select {
+	case <-token.Done():
+		return token.Error()
+	default:
+	}
+	timer := time.NewTimer(s.bus.opt.AckTimeout)
+	defer timer.Stop()
+	select {
+	case <-token.Done():
+		return token.Error()
+	case <-s.stop:
+		return errStopped
+	case <-timer.C:
+		return errAckTimeout
+	}
+}
