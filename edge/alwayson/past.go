@@ -11,6 +11,7 @@ type pastSet struct {
 	until time.Time
 	done  bool // complete; else refused or dropped
 	count int  // number of chunks of a refused one; 0 not known
+	left  int  // how many of them may still come
 }
 
 // pastSets is a ring of ended messages.
@@ -48,8 +49,13 @@ func (p *pastSets) ended(now time.Time, key setKey) bool {
 }
 
 // swallow reports whether a chunk belongs to a message that was refused or
-// dropped shortly before, and so has its answer already.
+// dropped shortly before, and so has its answer already. Once as many chunks
+// have come as the message had, the id is free for another.
 func (p *pastSets) swallow(now time.Time, key setKey, count int) bool {
 	s := p.find(key)
-	return s != nil && !s.done && now.Before(s.until) && (s.count == count || s.count == 0)
+	if s == nil || s.done || s.left == 0 || !now.Before(s.until) || s.count != count && s.count != 0 {
+		return false
+	}
+	s.left--
+	return true
 }

@@ -2,8 +2,12 @@ package alwayson
 
 import (
 	"encoding/binary"
+	"math"
 	"time"
 )
+
+// failureSpan is how close together the halves of a cut request come.
+const failureSpan = 5 * time.Second
 
 // Defaults of ReassemblerOptions.
 const (
@@ -37,6 +41,7 @@ type Reassembler struct {
 	sets    map[setKey]*chunkSet
 	pending int
 	past    pastSets
+	failed  pastSets
 }
 
 // setKey tells messages apart: the two directions have separate id spaces.
@@ -58,6 +63,7 @@ type chunkSet struct {
 	body   []byte
 	early  map[int][]byte
 	bytes  int  // of the body received so far
+	chunks int  // received so far
 	cost   int  // counted against MaxPending
 	repeat bool // a message of this id ended shortly before: perhaps only its duplicates
 }
@@ -95,8 +101,8 @@ type chunk struct {
 // back at once. b may be reused after the call, except where it is handed back.
 //
 // An error ends one message and is returned once for it; its other chunks are
-// swallowed. Header is then valid unless the message is shorter than a header, so that a request can be
-// answered: ErrTooLarge with ENTITY_TOO_LARGE, ErrPending with
+// swallowed. Header is then valid, unless the message is shorter than a header,
+// so that a request can be answered: ErrTooLarge with ENTITY_TOO_LARGE, ErrPending with
 // SERVICE_UNAVAILABLE, any other with BAD_REQUEST.
 func (r *Reassembler) Add(now time.Time, b []byte) (Assembled, error) {
 	h, multipart, err := ParseHeader(b)
@@ -109,24 +115,30 @@ func (r *Reassembler) Add(now time.Time, b []byte) (Assembled, error) {
 		}
 		return Assembled{Header: h, Body: b[headerSize:], Done: true}, nil
 	}
+	return r.addChunk(now, h, b)
+}
+
+func (r *Reassembler) addChunk(now time.Time, h Header, b []byte) (Assembled, error) {
 	key := keyOf(h)
-	c, err := parseChunk(h, b)
-	if err != nil {
-		return r.refuse(now, key, h, 0, err)
-	}
 	s := r.sets[key]
-	if s == nil {
-		if r.past.swallow(now, key, c.count) {
-			return Assembled{Header: h}, nil
-		}
-		if s, err = r.open(now, key, h, c); err != nil {
-			return r.refuse(now, key, h, c.count, err)
-		}
-	} else if s.header.Code != h.Code || s.count != c.count {
-		return r.refuse(now, key, h, s.count, &DecodeError{Offset: headerSize, What: "chunk of another message", Err: ErrBadChunk})
+	c, err := parseChunk(h, b)
+	switch {
+	case err != nil && s != nil:
+		return r.refuse(now, h, s.count, err)
+	case err != nil:
+		return r.refuse(now, h, c.count, err)
+	case s == nil && r.past.swallow(now, key, c.count):
+		return Assembled{Header: h}, nil
+	case s == nil:
+		s, err = r.open(now, key, h, c)
+	case s.header.Code != h.Code || s.count != c.count:
+		err = &DecodeError{Offset: headerSize, What: "chunk of another message", Err: ErrBadChunk}
 	}
-	if err := r.put(s, c); err != nil {
-		return r.refuse(now, key, h, c.count, err)
+	if err == nil {
+		err = r.put(s, c)
+	}
+	if err != nil {
+		return r.refuse(now, h, c.count, err)
 	}
 	if s.next <= s.count {
 		return Assembled{Header: s.header}, nil
@@ -136,6 +148,7 @@ func (r *Reassembler) Add(now time.Time, b []byte) (Assembled, error) {
 	return Assembled{Header: s.header, Body: s.body, Done: true}, nil
 }
 
+// parseChunk decodes a chunk's own header. On an error the count is valid where it is not 0.
 func parseChunk(h Header, b []byte) (chunk, error) {
 	if len(b) < chunkHeaderSize {
 		return chunk{}, &DecodeError{Offset: len(b), What: "multipart header", Err: ErrBadChunk}
@@ -147,12 +160,12 @@ func parseChunk(h Header, b []byte) (chunk, error) {
 		share:  b[chunkHeaderSize:],
 	}
 	if c.number == 0 || c.number > c.count {
-		return chunk{}, &DecodeError{Offset: headerSize, What: "chunk number", Err: ErrBadChunk}
+		return c, &DecodeError{Offset: headerSize, What: "chunk number", Err: ErrBadChunk}
 	}
 	if c.number > 1 {
 		prefix, err := chunkPrefix(h, c.share, chunkHeaderSize)
 		if err != nil {
-			return chunk{}, &DecodeError{Offset: chunkHeaderSize, What: "entity of a chunk", Err: ErrBadChunk}
+			return c, &DecodeError{Offset: chunkHeaderSize, What: "entity of a chunk", Err: ErrBadChunk}
 		}
 		c.share = c.share[len(prefix):]
 	}
@@ -188,6 +201,7 @@ func (r *Reassembler) put(s *chunkSet, c chunk) error {
 		return &DecodeError{Offset: chunkHeaderSize, What: "chunk", Err: ErrPending}
 	}
 	s.bytes += len(c.share)
+	s.chunks++
 	s.cost += cost
 	r.pending += cost
 	if c.number > s.next {
@@ -210,18 +224,48 @@ func (r *Reassembler) put(s *chunkSet, c chunk) error {
 	}
 }
 
-func (r *Reassembler) drop(key setKey) {
-	if s := r.sets[key]; s != nil {
-		r.pending -= s.cost
-		delete(r.sets, key)
+// drop forgets an incomplete message and returns how many of its chunks had come.
+func (r *Reassembler) drop(key setKey) int {
+	s := r.sets[key]
+	if s == nil {
+		return 0
 	}
+	r.pending -= s.cost
+	delete(r.sets, key)
+	return s.chunks
 }
 
 // refuse ends a message; count is its number of chunks, 0 when not known.
-func (r *Reassembler) refuse(now time.Time, key setKey, h Header, count int, err error) (Assembled, error) {
-	r.drop(key)
-	r.past.add(pastSet{key: key, until: now.Add(r.opts.Timeout), count: count})
+func (r *Reassembler) refuse(now time.Time, h Header, count int, err error) (Assembled, error) {
+	key := keyOf(h)
+	if known := r.past.find(key); r.sets[key] == nil && known != nil && r.past.swallow(now, key, known.count) {
+		return Assembled{Header: h}, nil
+	}
+	r.end(now, key, count, 1)
 	return Assembled{Header: h}, err
+}
+
+// end drops a message that will not be complete and remembers it; extra is how
+// many of its chunks have come that its set does not count.
+func (r *Reassembler) end(now time.Time, key setKey, count, extra int) {
+	left := max(0, count-r.drop(key)-extra)
+	if count == 0 {
+		left = math.MaxUint16
+	}
+	r.past.add(pastSet{key: key, until: now.Add(r.opts.Timeout), count: count, left: left})
+}
+
+// FirstFailure reports whether h belongs to the first whole message of its id
+// lately that could not be decoded, and remembers it. Only the first is to be
+// answered: PTC's client cuts some requests in two messages, both undecodable,
+// that are one request.
+func (r *Reassembler) FirstFailure(now time.Time, h Header) bool {
+	key := keyOf(h)
+	if p := r.failed.find(key); p != nil && now.Before(p.until) {
+		return false
+	}
+	r.failed.add(pastSet{key: key, until: now.Add(failureSpan)})
+	return true
 }
 
 // Expire drops the messages that are still incomplete after the timeout and
@@ -234,8 +278,7 @@ func (r *Reassembler) Expire(now time.Time) []Header {
 		if now.Sub(s.first) < r.opts.Timeout {
 			continue
 		}
-		r.drop(key)
-		r.past.add(pastSet{key: key, until: now.Add(r.opts.Timeout), count: s.count})
+		r.end(now, key, s.count, 0)
 		if !s.repeat {
 			dropped = append(dropped, s.header)
 		}
