@@ -20,6 +20,10 @@ var fileKind = boltfile.Kind{
 	Buckets: []string{bucketRecords},
 	Format:  1,
 	Lost:    "the values in it that the platform has not got yet are then lost",
+	Check: func(_ string, key, value []byte) error {
+		_, err := parseRecord(key, value)
+		return err
+	},
 }
 
 const (

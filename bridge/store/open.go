@@ -132,28 +132,10 @@ func writeWhole(path string, b []byte) error {
 	return boltfile.MoveOver(fresh, path)
 }
 
-// openRegistry opens the registry and reads every entry once, so that damage
-// shows now and not later.
 func openRegistry(path string) (*bolt.DB, error) {
 	db, err := registryKind.Open(path)
-	if err != nil {
-		if errors.Is(err, boltfile.ErrLocked) {
-			return nil, &LockedError{Dir: filepath.Dir(path)}
-		}
-		return nil, err
+	if errors.Is(err, boltfile.ErrLocked) {
+		return nil, &LockedError{Dir: filepath.Dir(path)}
 	}
-	err = registryKind.Guard(path, func() error {
-		return db.View(func(tx *bolt.Tx) error {
-			for _, name := range registryKind.Buckets {
-				if err := tx.Bucket([]byte(name)).ForEach(func(_, _ []byte) error { return nil }); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		return nil, err
-	}
-	return db, nil
+	return db, err
 }

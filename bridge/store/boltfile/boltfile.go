@@ -8,6 +8,7 @@
 package boltfile
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -60,33 +61,41 @@ type Kind struct {
 	Buckets []string // all it must have, beside "meta" for the format number
 	Format  int      // written into new files; older ones are accepted
 	Lost    string   // what moving a damaged one away costs, for people
+	// Check, when not nil, says what is wrong with an entry.
+	Check func(bucket string, key, value []byte) error
 }
 
-// Open opens the file at path, or makes it. Errors are a *DamagedError, a
-// *FormatError, one that wraps ErrLocked, or the file system's; none of them
-// changes the file.
+// Open opens the file at path, or makes it. It reads and checks the whole file
+// first. Errors are a *DamagedError, a *FormatError, one that wraps ErrLocked, or
+// the file system's; none of them changes the file.
 func (k Kind) Open(path string) (*bolt.DB, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	_, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		if err := k.make(path); err != nil {
 			return nil, fmt.Errorf("make %s: %w", path, err)
 		}
-	}
-	db, err := k.OpenRaw(path)
-	if err != nil {
+	case err != nil:
 		return nil, err
+	default:
+		if err := k.verify(path); err != nil {
+			return nil, err
+		}
 	}
-	if err := k.Guard(path, func() error { return db.View(func(tx *bolt.Tx) error { return k.check(path, tx) }) }); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return db, nil
+	return k.OpenRaw(path)
 }
 
-// OpenRaw opens or makes a file without looking at what it holds.
-func (k Kind) OpenRaw(path string) (db *bolt.DB, err error) {
+// OpenRaw opens or makes a file without looking at what it holds. A damaged one
+// may end the process: the library looks for free pages on a goroutine of its own.
+func (k Kind) OpenRaw(path string) (*bolt.DB, error) {
+	return k.open(path, &bolt.Options{
+		Timeout: lockWait, NoFreelistSync: true, FreelistType: bolt.FreelistMapType, NoStatistics: true,
+	})
+}
+
+func (k Kind) open(path string, opt *bolt.Options) (db *bolt.DB, err error) {
 	err = k.Guard(path, func() error {
-		db, err = bolt.Open(path, 0o600, &bolt.Options{
-			Timeout: lockWait, NoFreelistSync: true, FreelistType: bolt.FreelistMapType, NoStatistics: true,
-		})
+		db, err = bolt.Open(path, 0o600, opt)
 		return err
 	})
 	switch {
@@ -99,6 +108,17 @@ func (k Kind) OpenRaw(path string) (db *bolt.DB, err error) {
 	default:
 		return nil, err
 	}
+}
+
+// verify reads the whole file, read-only and on this goroutine, where a panic of
+// the library can be caught.
+func (k Kind) verify(path string) error {
+	db, err := k.open(path, &bolt.Options{Timeout: lockWait, ReadOnly: true, NoStatistics: true})
+	if err != nil {
+		return err
+	}
+	err = k.Guard(path, func() error { return db.View(func(tx *bolt.Tx) error { return k.check(path, tx) }) })
+	return errors.Join(err, db.Close())
 }
 
 func (k Kind) make(path string) error {
@@ -137,7 +157,29 @@ func (k Kind) check(path string, tx *bolt.Tx) error {
 	if have := binary.BigEndian.Uint32(v); int64(have) > int64(k.Format) {
 		return &FormatError{Path: path, Have: int(have), Know: k.Format}
 	}
+	for _, name := range k.Buckets {
+		if err := k.checkBucket(name, tx.Bucket([]byte(name))); err != nil {
+			return k.Damaged(path, fmt.Errorf("bucket %q: %w", name, err))
+		}
+	}
 	return nil
+}
+
+func (k Kind) checkBucket(name string, bucket *bolt.Bucket) error {
+	var last []byte
+	return bucket.ForEach(func(key, value []byte) error {
+		if last != nil && bytes.Compare(last, key) >= 0 {
+			return fmt.Errorf("key %x follows key %x", key, last)
+		}
+		if value == nil {
+			return fmt.Errorf("key %x has no value", key)
+		}
+		last = key
+		if k.Check == nil {
+			return nil
+		}
+		return k.Check(name, key, value)
+	})
 }
 
 // Damaged makes a *DamagedError.
