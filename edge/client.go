@@ -3,57 +3,168 @@ package edge
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"thingbridge/edge/alwayson"
 )
 
-// Client keeps one connection to the platform alive.
+// Client keeps one authenticated connection to the platform, connects again when
+// it is lost, binds the Things that are wanted on it and carries requests both
+// ways. Its methods return at once, except Run and Call, and may be called from
+// any goroutine, before Run, during it and after it.
 type Client struct {
 	opt     Options
 	h       Handler
+	m       *metrics
+	dialer  dialer
+	events  *executor
+	things  *table
+	ids     idSource
 	running atomic.Bool
+	current atomic.Pointer[session] // the authenticated one, nil for none
+
+	mu           sync.Mutex // guards the following
+	status       Status
+	healthyUntil time.Time
+	noCompress   bool
+	told         string // the trouble that was logged last in this episode
 }
 
-// NewClient checks the options and returns a client that does nothing before Run.
+// NewClient checks the options, registers the metrics and returns a client that
+// does nothing before Run. All that is wrong with the options is reported at once.
 func NewClient(opt Options, h Handler) (*Client, error) {
 	o, err := opt.withDefaults()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("platform: %w", err)
 	}
-	return &Client{opt: o, h: h}, nil
+	if h == nil {
+		return nil, errors.New("platform: no handler given")
+	}
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("platform: url: %w", err)
+	}
+	c := &Client{opt: o, h: h, events: newExecutor()}
+	c.things = newTable(c.events, h)
+	c.dialer = dialer{opt: &c.opt, url: u}
+	c.status.Since = time.Now()
+	c.m, err = newMetrics(o.Registerer, c.gauges())
+	return c, err
 }
 
-// Run connects, and connects again, until ctx ends.
-func (c *Client) Run(ctx context.Context) error { return errors.ErrUnsupported }
+// gauges are the figures that are read off the client when somebody asks.
+func (c *Client) gauges() gauges {
+	return gauges{
+		connected: func() float64 {
+			if c.current.Load() != nil {
+				return 1
+			}
+			return 0
+		},
+		sessionSeconds: func() float64 {
+			if st := c.Status(); st.Connected {
+				return time.Since(st.Since).Seconds()
+			}
+			return 0
+		},
+		queueBytes: func() float64 {
+			if s := c.current.Load(); s != nil {
+				return float64(s.out.bytes())
+			}
+			return 0
+		},
+		wanted:  func() float64 { n, _, _ := c.things.counts(); return float64(n) },
+		bound:   func() float64 { _, n, _ := c.things.counts(); return float64(n) },
+		refused: func() float64 { _, _, n := c.things.counts(); return float64(n) },
+	}
+}
 
-// Want makes names part of the set of Things that should be bound.
-func (c *Client) Want(names ...string) {}
+// Want makes names part of the set of Things that should be bound. They are
+// bound as soon as possible, again on each new connection, until Unwant. A name
+// that starts with "*" is an identifier.
+func (c *Client) Want(names ...string) { c.things.want(names) }
 
 // Unwant takes names out of the set and unbinds those that are bound.
-func (c *Client) Unwant(names ...string) {}
+func (c *Client) Unwant(names ...string) { c.things.unwant(names) }
 
-// Rebind asks for the name's BIND once more.
-func (c *Client) Rebind(name string) {}
+// Rebind has the name's BIND sent once more, at once, on the present connection,
+// whatever its state. It does nothing for a name that is not wanted.
+func (c *Client) Rebind(name string) { c.things.rebind(name) }
 
-// Start sends one request.
+// BindState tells how a wanted Thing stands, and why if it is not bound. A name
+// that is not wanted is Unbound.
+func (c *Client) BindState(name string) (alwayson.BindState, string) { return c.things.state(name) }
+
+// MaxBody is the largest encoded request body, in bytes, that Start takes.
+func (c *Client) MaxBody() int { return maxBody(&c.opt) }
+
+// Start sends one request and calls done exactly once, on the goroutine of the
+// Handler: with the platform's response, of any status, or with an error that
+// wraps alwayson.ErrNotConnected (nothing was sent), ErrTooLarge or ErrBusy
+// (nothing was sent either), ErrConnectionLost or ErrNoAnswer (the platform may
+// have acted), or a decoding error. A timeout of 0 means Options.RequestTimeout.
+// req must not be changed before done.
 func (c *Client) Start(method alwayson.Code, req *alwayson.Request, timeout time.Duration, done func(*alwayson.Response, error)) {
+	if timeout <= 0 {
+		timeout = c.opt.RequestTimeout
+	}
+	err := alwayson.ErrNotConnected
+	if s := c.current.Load(); s != nil {
+		err = s.start(method, req, timeout, true, func(_ alwayson.Header, resp *alwayson.Response, err error) {
+			c.events.post(func() { done(resp, err) })
+		})
+	}
+	if err != nil {
+		c.m.call(outcomeNotSent)
+		c.events.post(func() { done(nil, err) })
+	}
 }
 
-// Call sends one request and waits for its answer.
+// Call sends one request and waits for its answer, as Start does, until ctx
+// ends; with a deadline in ctx that is the request's time. It must not be called
+// from a Handler's method or a done function.
 func (c *Client) Call(ctx context.Context, method alwayson.Code, req *alwayson.Request) (*alwayson.Response, error) {
-	return nil, errors.ErrUnsupported
+	type answer struct {
+		resp *alwayson.Response
+		err  error
+	}
+	timeout := c.opt.RequestTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = time.Until(deadline)
+	}
+	if err := ctx.Err(); err != nil || timeout <= 0 {
+		return nil, errors.Join(context.DeadlineExceeded, err)
+	}
+	got := make(chan answer, 1)
+	c.Start(method, req, timeout, func(resp *alwayson.Response, err error) { got <- answer{resp, err} })
+	select {
+	case a := <-got:
+		return a.resp, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
-// MaxBody is the largest request body, in bytes, that can be sent.
-func (c *Client) MaxBody() int { return 0 }
+// Reconnect ends the present connection, if there is one, with reason as its
+// cause; the client connects again after its usual back-off.
+func (c *Client) Reconnect(reason string) {
+	if s := c.current.Load(); s != nil {
+		s.die(fmt.Errorf("reconnect: %s", reason))
+	}
+}
 
 // Status tells how the client stands.
-func (c *Client) Status() Status { return Status{} }
-
-// BindState tells how a wanted Thing stands, and why it is refused.
-func (c *Client) BindState(name string) (alwayson.BindState, string) { return alwayson.Unbound, "" }
-
-// Reconnect ends the present connection, with reason as its cause.
-func (c *Client) Reconnect(reason string) {}
+func (c *Client) Status() Status {
+	c.mu.Lock()
+	st := c.status
+	c.mu.Unlock()
+	if s := c.current.Load(); s != nil {
+		st.RTT = time.Duration(s.rtt.Load())
+	}
+	st.Wanted, st.Bound, st.Refused = c.things.counts()
+	return st
+}

@@ -49,14 +49,14 @@ type Options struct {
 	RequestTimeout time.Duration // wait for the answer to BIND, UNBIND and own questions, and for calls that name no time; default 10 s
 	AnswerLimit    time.Duration // a request of the platform that nobody answered by then is answered GATEWAY_TIMEOUT; default 28 s
 	PingInterval   time.Duration // between pings; default 20 s
-	PongTimeout    time.Duration // nothing received so long after a ping: the peer is dead; default 10 s
+	PongTimeout    time.Duration // nothing received so long after a ping: the peer is dead; at most PingInterval, default 10 s
 	WriteTimeout   time.Duration // longest time for one write to the network; default 10 s
 	LeaveTimeout   time.Duration // longest time for UNBIND and close when Run ends; default 10 s
 	SyncWait       time.Duration // wait for the platform to begin the synchronisation after a bind; default 5 s
 	HealthyAfter   time.Duration // a connection that lived so long resets the back-off; default 30 s
 
 	MaxMessage int // largest whole message in bytes, both ways; default 1 MiB
-	Chunk      int // largest WebSocket message that is sent, 256 to 65,535; default 8192
+	Chunk      int // largest WebSocket message that is sent, 512 to 65,535; default 8192
 	QueueBytes int // room for requests that wait to be written; default 8 MiB
 	MaxCalls   int // requests in flight to the platform; default 16,384
 	MaxServing int // requests from the platform being served; over it SERVICE_UNAVAILABLE; default 1024
@@ -75,8 +75,8 @@ type Options struct {
 }
 
 const (
-	minChunk = 256
-	maxChunk = 65535
+	minChunk = alwayson.MinChunkSize
+	maxChunk = alwayson.MaxChunkSize
 )
 
 // withDefaults returns o with its zero fields filled, or what is wrong with it.
@@ -87,6 +87,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.AnswerLimit, 28*time.Second)
 	setDefault(&o.PingInterval, 20*time.Second)
 	setDefault(&o.PongTimeout, 10*time.Second)
+	o.PongTimeout = min(o.PongTimeout, o.PingInterval)
 	setDefault(&o.WriteTimeout, 10*time.Second)
 	setDefault(&o.LeaveTimeout, 10*time.Second)
 	setDefault(&o.SyncWait, 5*time.Second)

@@ -6,7 +6,7 @@ import (
 )
 
 // PushFilter decides for one property which of its values are pushed. The
-// zero PushFilter has seen nothing. It takes 48 bytes and keeps no value, only
+// zero PushFilter has seen nothing. It takes 32 bytes and keeps no value, only
 // numbers and hashes of texts. Not safe for concurrent use.
 type PushFilter struct{ seen, sent mark }
 

@@ -1,0 +1,114 @@
+package edge
+
+import (
+	"time"
+
+	"thingbridge/edge/alwayson"
+)
+
+// This file holds what the binder does to the table of Things. Each method
+// changes nothing when s is no longer the table's session.
+
+// binding marks those of the batch that are still wanted as being bound, from
+// before their BIND is sent: requests for them are served from now on.
+func (t *table) binding(s *session, batch []*thing) []*thing {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.session != s {
+		return nil
+	}
+	sent := make([]*thing, 0, len(batch))
+	for _, th := range batch {
+		if !th.wanted {
+			continue
+		}
+		th.held = true
+		th.sync.done = false
+		t.setStateLocked(th, alwayson.Binding, "")
+		sent = append(sent, th)
+	}
+	return sent
+}
+
+// bindAccepted makes them bound and awaits the platform's synchronisation.
+func (t *table) bindAccepted(s *session, batch []*thing) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.session != s {
+		return
+	}
+	for _, th := range batch {
+		th.attempts = 0
+		t.setStateLocked(th, alwayson.Bound, "")
+		t.awaitSyncLocked(th)
+	}
+}
+
+// bindRefused stops serving them. Their state waits for the binder's conclusion.
+func (t *table) bindRefused(s *session, batch []*thing) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.session != s {
+		return
+	}
+	for _, th := range batch {
+		th.held = false
+		t.forgetSyncLocked(th)
+		if !th.wanted {
+			t.removeLocked(th)
+		}
+	}
+}
+
+// conclude gives Things their state after a failed BIND and the time of the
+// next. They share one time, so that they go in one BIND again.
+func (t *table) conclude(s *session, batch []*thing, state alwayson.BindState, reason string, backoff Backoff) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.session != s {
+		return
+	}
+	most := 0
+	for _, th := range batch {
+		if th.wanted {
+			th.attempts++
+			most = max(most, th.attempts)
+		}
+	}
+	at := time.Now().Add(backoff.delay(most))
+	for _, th := range batch {
+		if !th.wanted {
+			continue
+		}
+		if !th.fresh {
+			t.retryLocked(th, at)
+		}
+		t.setStateLocked(th, state, reason)
+	}
+}
+
+// unbound takes Things out that the platform has unbound.
+func (t *table) unbound(s *session, batch []*thing) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.session != s {
+		return
+	}
+	for _, th := range batch {
+		th.held = false
+		if !th.wanted {
+			t.removeLocked(th)
+		}
+	}
+}
+
+// repeatUnbind has a failed UNBIND repeated at a time.
+func (t *table) repeatUnbind(batch []*thing, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, th := range batch {
+		if th.held && !th.wanted {
+			t.retryLocked(th, at)
+		}
+	}
+}
