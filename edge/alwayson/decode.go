@@ -10,6 +10,9 @@ const (
 	shortString  = 128 // lengths below take one byte
 	windowSize   = 4096
 	windowString = 1024 // longer texts get their own memory
+	guessFactor  = 8    // bytes that may be allocated on guesses, per byte of input
+	rowBytes     = 24   // memory of a row's slice header
+	cellBytes    = 40   // memory of a Value
 )
 
 // Default limits, used where a field of Limits is zero.
@@ -43,13 +46,15 @@ type decoder struct {
 	base int // where b starts in the caller's input, for error offsets
 	left Limits
 	err  error
+	// spare is how many bytes may still be allocated on a guess.
+	spare int
 
 	window   string // copy of b[windowAt:][:len(window)] that texts are cut from
 	windowAt int
 }
 
 func newDecoder(b []byte, base int, lim Limits) decoder {
-	return decoder{b: b, base: base, left: lim.withDefaults()}
+	return decoder{b: b, base: base, left: lim.withDefaults(), spare: guessFactor * len(b)}
 }
 
 func (d *decoder) fail(at int, what string, err error) {
@@ -352,8 +357,22 @@ func (s *cellSlab) row(n int) []Value {
 	return row
 }
 
+// guessRows makes room for the rows that would follow if they were about as long
+// as the first, as far as the message's allowance for guesses goes.
+func (d *decoder) guessRows(t *InfoTable, slab *cellSlab, firstSize int) {
+	cost := rowBytes + cellBytes*len(t.Fields)
+	n := min(d.rest()/firstSize+1, d.spare/cost)
+	if n < 1 || d.err != nil {
+		return
+	}
+	d.spare -= n * cost
+	t.Rows = append(make([][]Value, 0, n+len(t.Rows)), t.Rows...)
+	slab.free = make([]Value, n*len(t.Fields))
+}
+
 func (d *decoder) rows(t *InfoTable, depth int) {
 	var slab cellSlab
+	start := d.off
 	for {
 		at := d.off
 		if d.u8("row marker") == 0 || d.err != nil {
@@ -362,24 +381,36 @@ func (d *decoder) rows(t *InfoTable, depth int) {
 		if !d.take(&d.left.Rows, 1, at, "rows") {
 			return
 		}
-		at = d.off
-		n := d.u16("cell count")
-		if n > d.rest() && d.err == nil { // every cell has a type byte
-			d.fail(at, "cell count", ErrTruncated)
+		if len(t.Rows) == 1 {
+			d.guessRows(t, &slab, at-start)
 		}
-		if !d.take(&d.left.Cells, n, at, "cells and aspects") {
+		row := d.row(t, &slab, depth)
+		if d.err != nil {
 			return
-		}
-		row := slab.row(min(n, len(t.Fields)))
-		for i := range n {
-			v := d.value(depth)
-			if d.err != nil {
-				return
-			}
-			if i < len(row) {
-				row[i] = v
-			}
 		}
 		t.Rows = append(t.Rows, row)
 	}
+}
+
+// row reads a row's cells; those beyond the fields are read and dropped.
+func (d *decoder) row(t *InfoTable, slab *cellSlab, depth int) []Value {
+	at := d.off
+	n := d.u16("cell count")
+	if n > d.rest() { // every cell has a type byte
+		d.fail(at, "cell count", ErrTruncated)
+	}
+	if !d.take(&d.left.Cells, n, at, "cells and aspects") {
+		return nil
+	}
+	row := slab.row(min(n, len(t.Fields)))
+	for i := range n {
+		v := d.value(depth)
+		if d.err != nil {
+			return nil
+		}
+		if i < len(row) {
+			row[i] = v
+		}
+	}
+	return row
 }
