@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -103,10 +104,10 @@ func (k Kind) open(path string, opt *bolt.Options) (db *bolt.DB, err error) {
 		return db, nil
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("open %s: %w", path, ErrLocked)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		return nil, k.Damaged(path, err)
-	default:
+	case errors.As(err, new(*DamagedError)) || errors.As(err, new(syscall.Errno)):
 		return nil, err
+	default: // the library's own errors are all about what it finds in the file
+		return nil, k.Damaged(path, err)
 	}
 }
 
