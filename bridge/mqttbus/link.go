@@ -138,7 +138,7 @@ func (l *link) clientOptions(bo *Options, o linkOptions) *paho.ClientOptions {
 	// ends the connection itself.
 	co.SetPingTimeout(math.MaxInt64)
 	co.SetConnectTimeout(bo.ConnectTimeout)
-	co.SetWriteTimeout(bo.WriteTimeout)
+	co.SetWriteTimeout(handOverWait)
 	co.SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return l.conn, nil })
 	co.SetConnectionLostHandler(func(_ paho.Client, err error) {
 		l.lostErr = err
@@ -203,6 +203,33 @@ func (c *conn) ackFunc(qos byte, id uint16) func() {
 
 // ended is closed when the connection is of no use any more.
 func (l *link) ended() <-chan struct{} { return l.conn.closed }
+
+// handOverWait is how long the library tries to hand a packet to its writer. It
+// tries as long when the connection has died meanwhile, which is why it is short.
+const handOverWait = 250 * time.Millisecond
+
+// send calls op, again while all that went wrong is that the library's writer was busy.
+func (l *link) send(op func() paho.Token) paho.Token {
+	for {
+		started := time.Now()
+		token := op()
+		if time.Since(started) < handOverWait || l.conn.err() != nil {
+			return token
+		}
+		select {
+		case <-token.Done():
+			if token.Error() != nil {
+				continue
+			}
+		default:
+		}
+		return token
+	}
+}
+
+func (l *link) publish(p *bridge.Publication) paho.Token {
+	return l.send(func() paho.Token { return l.client.Publish(p.Topic, p.QoS, p.Retain, p.Payload) })
+}
 
 // reason says why it ended: what we found ourselves, else what the library says.
 func (l *link) reason() error {

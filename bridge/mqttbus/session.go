@@ -138,7 +138,7 @@ func (s *session) goodbye() {
 	close(s.stop)
 	s.workers.Wait()
 	if w := s.bus.opt.Will; w != nil {
-		s.out.client.Publish(w.Topic, w.QoS, w.Retain, w.Payload).WaitTimeout(max(time.Until(deadline), 100*time.Millisecond))
+		s.out.publish(w).WaitTimeout(max(time.Until(deadline), 100*time.Millisecond))
 	}
 	left := max(time.Until(deadline), 200*time.Millisecond)
 	s.in.leave(left)
@@ -194,7 +194,7 @@ func (s *session) publish() {
 		return
 	}
 	if b := s.bus.opt.Birth; b != nil {
-		s.out.client.Publish(b.Topic, b.QoS, b.Retain, b.Payload)
+		s.out.publish(b)
 	}
 	for {
 		p := s.bus.queue.next(time.Now(), s.bus.opt.PublishInFlight)
@@ -206,7 +206,7 @@ func (s *session) publish() {
 			}
 			continue
 		}
-		token := s.out.client.Publish(p.Topic, p.QoS, p.Retain, p.Payload)
+		token := s.out.publish(&p.Publication)
 		select {
 		case inFlight <- sent{p, token}:
 		case <-s.stop:

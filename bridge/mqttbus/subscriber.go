@@ -13,11 +13,12 @@ import (
 // subscriber closes the gap between the filters that should be subscribed and
 // those that are, on one session's inbound link. It runs on one goroutine.
 type subscriber struct {
-	bus   *Bus
-	link  *link
-	acked map[string]struct{} // answered with success on this connection
-	kept  map[string]struct{} // what the broker's session may hold
-	up    func()              // told each time the gap is closed after a Subscribe
+	bus     *Bus
+	link    *link
+	acked   map[string]struct{} // answered with success on this connection
+	kept    map[string]struct{} // what the broker's session may hold
+	clashes int                 // answers of codeIDInUse
+	up      func()              // told each time the gap is closed after a Subscribe
 }
 
 // errSubackTimeout says that SUBACK or UNSUBACK did not come although other things did.
@@ -108,30 +109,46 @@ func (s *subscriber) subscribe(missing []string, stop <-chan struct{}) error {
 	for _, f := range filters {
 		ask[f] = 1
 	}
-	token := s.link.client.SubscribeMultiple(ask, nil).(*paho.SubscribeToken)
+	token := s.link.send(func() paho.Token { return s.link.client.SubscribeMultiple(ask, nil) })
 	if err := s.await(token, stop); err != nil {
 		return err
 	}
-	now := time.Now()
-	for f, code := range token.Result() {
-		if code <= 2 {
-			s.acked[f] = struct{}{}
-			if s.bus.subs.accept(f) {
-				s.bus.log.Info("topic filter accepted again", "filter", f)
-			}
-			continue
-		}
-		delete(s.kept, f)
-		if s.bus.subs.refuse(f, fmt.Sprintf("the broker refused it (SUBACK 0x%02X)", code), now) {
-			s.bus.log.Warn("topic filter refused: check the broker's rules for this user; it is tried again now and then",
-				"filter", f, "code", code)
-		}
+	for f, code := range token.(*paho.SubscribeToken).Result() {
+		s.answered(f, code)
 	}
 	return nil
 }
 
+// codeIDInUse is MQTT 5's answer to a packet id that is in use, which the
+// embedded broker gives to 3.1.1 clients too: it takes the ids of its own
+// messages for ours. The next attempt has another id.
+const (
+	codeIDInUse    = 0x91
+	idInUseRetries = 1000
+)
+
+func (s *subscriber) answered(filter string, code byte) {
+	if code == codeIDInUse && s.clashes < idInUseRetries {
+		s.clashes++
+		return
+	}
+	if code <= 2 {
+		s.acked[filter] = struct{}{}
+		if s.bus.subs.accept(filter) {
+			s.bus.log.Info("topic filter accepted again", "filter", filter)
+		}
+		return
+	}
+	delete(s.kept, filter)
+	if s.bus.subs.refuse(filter, fmt.Sprintf("the broker refused it (SUBACK 0x%02X)", code), time.Now()) {
+		s.bus.log.Warn("topic filter refused: check the broker's rules for this user; it is tried again now and then",
+			"filter", filter, "code", code)
+	}
+}
+
 func (s *subscriber) unsubscribe(filters []string, stop <-chan struct{}) error {
-	if err := s.await(s.link.client.Unsubscribe(filters...), stop); err != nil {
+	token := s.link.send(func() paho.Token { return s.link.client.Unsubscribe(filters...) })
+	if err := s.await(token, stop); err != nil {
 		return err
 	}
 	for _, f := range filters {

@@ -24,7 +24,7 @@ type refusedFilter struct {
 }
 
 const (
-	refusedRetryMin = time.Minute
+	refusedRetryMin = 5 * time.Second
 	refusedRetryMax = 30 * time.Minute
 )
 
@@ -165,4 +165,3 @@ func (s *subscriptions) refusals() map[string]string {
 	}
 	return out
 }
-
