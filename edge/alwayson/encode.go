@@ -147,7 +147,7 @@ func appendTable(dst []byte, t *InfoTable, depth int) (_ []byte, err error) {
 				return dst, err
 			}
 		}
-		for range len(t.Fields) - len(row) {
+		for range len(t.Fields) - len(row) { // I2
 			dst = append(dst, 0xFF)
 		}
 	}
@@ -155,7 +155,7 @@ func appendTable(dst []byte, t *InfoTable, depth int) (_ []byte, err error) {
 }
 
 func appendField(dst []byte, f *Field, depth int) (_ []byte, err error) {
-	if f.Type == TypeTimespan || f.Type == TypeSchedule {
+	if f.Type == TypeTimespan || f.Type == TypeSchedule { // V2
 		return dst, &EncodeError{What: "field " + strconv.Quote(f.Name) + " of type " + f.Type.String(), Err: ErrBadType}
 	}
 	if len(f.Aspects) > math.MaxUint16 {
@@ -214,7 +214,7 @@ func (r *Request) appendTo(dst []byte) (_ []byte, err error) {
 	if dst, err = appendText(append(dst, byte(r.Characteristic)), r.Name); err != nil {
 		return dst, err
 	}
-	dst = append(dst, 0) // no headers
+	dst = append(dst, 0) // no headers, rule B3
 	return appendValue(dst, NewTable(r.Params), 0)
 }
 

@@ -36,8 +36,9 @@ func markOf(v *PropertyValue) mark {
 }
 
 // Decide reports whether v is to be pushed under sub, and remembers it as seen.
-// Call it for every value, in order. The first value is always pushed, except under NEVER,
-// and so is every value up to the first call of Sent. NOTHING is never pushed.
+// Call it for every value, in order. The first value is always pushed, except
+// under NEVER (rule P1), and so is every value up to the first call of Sent.
+// NOTHING is never pushed (rule P3).
 func (f *PushFilter) Decide(sub Subscription, v PropertyValue) bool {
 	if v.Value.Unwrap().IsNothing() {
 		return false
@@ -65,7 +66,7 @@ func (f *PushFilter) Decide(sub Subscription, v PropertyValue) bool {
 func (f *PushFilter) Sent(v PropertyValue) { f.sent = markOf(&v) }
 
 // differs reports whether m and o differ in quality, in type, or in value: a
-// number by more than the threshold, anything else at all.
+// number by more than the threshold (rule P2), anything else at all.
 func (m mark) differs(o mark, threshold float64) bool {
 	if !o.set || m.quality != o.quality || m.base != o.base {
 		return true

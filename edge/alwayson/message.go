@@ -3,7 +3,7 @@ package alwayson
 import "encoding/binary"
 
 // ParseHeader decodes the 15-byte header at the start of b and reports whether
-// b is a chunk of a multipart message. The version byte is not checked.
+// b is a chunk of a multipart message. The version byte is not checked (rule H2).
 func ParseHeader(b []byte) (h Header, multipart bool, err error) {
 	if len(b) < headerSize {
 		return Header{}, false, &DecodeError{Offset: len(b), What: "message header", Err: ErrTruncated}
@@ -18,7 +18,7 @@ func ParseHeader(b []byte) (h Header, multipart bool, err error) {
 }
 
 // Parse decodes one whole message and returns the number of bytes left over
-// behind it, which are to be ignored. When the body cannot be decoded the
+// behind it, which are to be ignored (rule B1). When the body cannot be decoded the
 // error is a *DecodeError and the Message still has its Header, so that a
 // request can be answered BAD_REQUEST; only when even the header is cut short
 // is the Message zero. A chunk of a multipart message is refused with ErrBadChunk.
@@ -39,7 +39,7 @@ func Parse(b []byte, lim Limits) (m Message, rest int, err error) {
 // returns the number of bytes left over behind it. The offset of an error
 // counts from the start of body. The Body is nil, without error, for KEEP_ALIVE
 // and for an unknown method, whatever follows, and for a response that ends
-// with its header, which is to be ignored.
+// with its header, which is to be ignored (rule B5).
 func ParseBody(h Header, body []byte, lim Limits) (b Body, rest int, err error) {
 	return parseBody(h, body, 0, lim)
 }
@@ -69,7 +69,7 @@ func parseBody(h Header, body []byte, base int, lim Limits) (Body, int, error) {
 }
 
 // auth reads claims. A last value that ends early is kept as the prefix it is:
-// PTC's client sends a key of more than 127 bytes three bytes short.
+// PTC's client sends a key of more than 127 bytes three bytes short (rule B4).
 func (d *decoder) auth() *Auth {
 	n := int(d.u8("claim count"))
 	a := &Auth{Claims: make([]Claim, 0, min(n, d.rest()))}
@@ -112,7 +112,7 @@ func (d *decoder) bind() *Bind {
 }
 
 // request reads a request. One that ends where its parameters' type byte
-// should stand has none.
+// should stand has none (rule B2). Its headers are kept (rule B3).
 func (d *decoder) request() *Request {
 	r := &Request{
 		EntityType:     EntityType(d.u8("entity type")),
@@ -140,6 +140,7 @@ func (d *decoder) request() *Request {
 	return r
 }
 
+// response reads a reason, if marked, and content of any type (rule B6).
 func (d *decoder) response(c Code) *Response {
 	r := &Response{Code: c}
 	if d.u8("reason marker") != 0 {

@@ -7,8 +7,8 @@ import (
 	"math"
 )
 
-// The structs below are GetMetadata's answer as JSON. Members keep the order
-// of the definitions; see members.
+// The structs below are GetMetadata's answer as JSON. Members keep the order of
+// the definitions, see members; what must always be present has no omitempty (rule G1).
 
 type metadataJSON struct {
 	Name         string                `json:"name"`

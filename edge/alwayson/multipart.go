@@ -15,7 +15,7 @@ const (
 )
 
 // chunkShare is how many bytes of the body one chunk carries; prefix is the
-// length of a request's entity type and name, 0 for other messages.
+// length of a request's entity type and name, 0 for other messages (rule M1).
 func chunkShare(chunkSize, prefix int) int { return chunkSize - chunkHeaderSize - prefix }
 
 // MaxBody is the largest body in bytes that can be sent in chunks of chunkSize
@@ -70,7 +70,7 @@ func Chunks(dst [][]byte, m []byte, chunkSize int) ([][]byte, error) {
 		block = binary.BigEndian.AppendUint16(block, uint16(i+1))
 		block = binary.BigEndian.AppendUint16(block, uint16(n))
 		block = binary.BigEndian.AppendUint16(block, uint16(chunkSize))
-		if i > 0 {
+		if i > 0 { // in the first chunk the body starts with it
 			block = append(block, prefix...)
 		}
 		block = append(block, body[i*share:min((i+1)*share, len(body))]...)

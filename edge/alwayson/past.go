@@ -42,10 +42,10 @@ func (p *pastSets) find(key setKey) *pastSet {
 	return nil
 }
 
-// ended reports whether a message of that key was completed shortly before.
+// ended reports whether a message of that key ended shortly before.
 func (p *pastSets) ended(now time.Time, key setKey) bool {
 	s := p.find(key)
-	return s != nil && s.done && now.Before(s.until)
+	return s != nil && now.Before(s.until)
 }
 
 // swallow reports whether a chunk belongs to a message that was refused or

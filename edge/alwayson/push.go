@@ -62,8 +62,8 @@ func (v *PropertyValue) quality() string {
 
 // ValuesTable returns the table of property values that SynchronizeModelState
 // answers and that a push carries: name, value, time, quality and a row per
-// value. A NOTHING value has no row, since the platform takes no nulls; an empty
-// quality is sent as GOOD.
+// value. A NOTHING value has no row, since the platform takes no nulls (rule P3);
+// an empty quality is sent as GOOD.
 func ValuesTable(vals []PropertyValue) *InfoTable {
 	t := newTable()
 	t.Fields = pushFields

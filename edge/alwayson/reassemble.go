@@ -44,7 +44,7 @@ type Reassembler struct {
 	failed  pastSets
 }
 
-// setKey tells messages apart: the two directions have separate id spaces.
+// setKey tells messages apart: the two directions have separate id spaces (rule H1).
 type setKey struct {
 	status bool
 	id     uint32
@@ -100,8 +100,8 @@ type chunk struct {
 // Add takes one WebSocket message, whole or a chunk. A whole message is handed
 // back at once. b may be reused after the call, except where it is handed back.
 //
-// An error ends one message and is returned once for it; its other chunks are
-// swallowed. Header is then valid, unless the message is shorter than a header,
+// An error ends one message and is returned once for it (rule M6); its other
+// chunks are swallowed. Header is then valid, unless the message is shorter than a header,
 // so that a request can be answered: ErrTooLarge with ENTITY_TOO_LARGE, ErrPending with
 // SERVICE_UNAVAILABLE, any other with BAD_REQUEST.
 func (r *Reassembler) Add(now time.Time, b []byte) (Assembled, error) {
@@ -162,7 +162,7 @@ func parseChunk(h Header, b []byte) (chunk, error) {
 	if c.number == 0 || c.number > c.count {
 		return c, &DecodeError{Offset: headerSize, What: "chunk number", Err: ErrBadChunk}
 	}
-	if c.number > 1 {
+	if c.number > 1 { // M2
 		prefix, err := chunkPrefix(h, c.share, chunkHeaderSize)
 		if err != nil {
 			return c, &DecodeError{Offset: chunkHeaderSize, What: "entity of a chunk", Err: ErrBadChunk}
@@ -173,7 +173,7 @@ func parseChunk(h Header, b []byte) (chunk, error) {
 }
 
 func (r *Reassembler) open(now time.Time, key setKey, h Header, c chunk) (*chunkSet, error) {
-	if c.count*c.size > r.opts.MaxMessage {
+	if c.count*c.size > r.opts.MaxMessage { // M4
 		return nil, &DecodeError{Offset: headerSize + 2, What: "chunk count and size", Err: ErrTooLarge}
 	}
 	if len(r.sets) >= r.opts.MaxSets || r.pending+setCost > r.opts.MaxPending {
@@ -185,12 +185,13 @@ func (r *Reassembler) open(now time.Time, key setKey, h Header, c chunk) (*chunk
 	return s, nil
 }
 
-// put adds a chunk's share. A duplicate changes nothing, whatever it holds.
+// put adds a chunk's share, in its turn or early (rule M3). A duplicate changes
+// nothing, whatever it holds.
 func (r *Reassembler) put(s *chunkSet, c chunk) error {
 	if _, have := s.early[c.number]; have || c.number < s.next {
 		return nil
 	}
-	if s.bytes+len(c.share) > r.opts.MaxMessage {
+	if s.bytes+len(c.share) > r.opts.MaxMessage { // M4
 		return &DecodeError{Offset: chunkHeaderSize, What: "message", Err: ErrTooLarge}
 	}
 	cost := len(c.share)
@@ -268,10 +269,10 @@ func (r *Reassembler) FirstFailure(now time.Time, h Header) bool {
 	return true
 }
 
-// Expire drops the messages that are still incomplete after the timeout and
+// Expire drops the messages that are still incomplete after the timeout (rule M5) and
 // returns their headers, so that requests can be answered. Call it every second
-// or so while Pending reports any. A set of mere duplicates of a message that
-// was complete is dropped silently.
+// or so while Pending reports any. What may be mere duplicates of a message that
+// ended shortly before, and so had its answer, is dropped silently.
 func (r *Reassembler) Expire(now time.Time) []Header {
 	var dropped []Header
 	for key, s := range r.sets {

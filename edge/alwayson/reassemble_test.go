@@ -325,3 +325,51 @@ func TestAMessageThatFitsOneChunkGoesWhole(t *testing.T) {
 		t.Errorf("message of %d bytes in %d parts, want 2", len(over), n)
 	}
 }
+
+func TestARequestThatWasCutWithoutMarkersIsAnsweredOnce(t *testing.T) {
+	whole := message(t, Post, 77, echo("Thing1", 8160))
+	share := 8192 - chunkHeaderSize - len("\x0a\x06Thing1")
+	header := whole[:headerSize]
+	halves := [][]byte{whole[:headerSize+share], append(append(bytes.Clone(header), "\x0a\x06Thing1"...), whole[headerSize+share:]...)}
+	r := NewReassembler(ReassemblerOptions{})
+	answers := 0
+	for i, b := range halves {
+		got, err := r.Add(epoch, b)
+		if err != nil || !got.Done {
+			t.Fatalf("half %d: %+v, %v", i, got, err)
+		}
+		if _, _, err := ParseBody(got.Header, got.Body, Limits{}); err == nil {
+			t.Fatalf("half %d was decoded", i)
+		}
+		if r.FirstFailure(epoch, got.Header) {
+			answers++
+		}
+	}
+	if answers != 1 {
+		t.Errorf("%d answers, want 1", answers)
+	}
+	if !r.FirstFailure(epoch, Header{Code: Post, RequestID: 78}) || !r.FirstFailure(epoch.Add(failureSpan), Header{Code: Post, RequestID: 77}) {
+		t.Error("another request, or a later one of the same id, gets no answer")
+	}
+}
+
+func TestABadChunkEndsItsOwnMessageOnly(t *testing.T) {
+	r := NewReassembler(ReassemblerOptions{})
+	good := chunksOf(t, message(t, Post, 1, echo("Thing1", 20000)), 8192)
+	bad := chunksOf(t, message(t, Post, 2, echo("Thing1", 20000)), 8192)
+	spoilt := bytes.Clone(bad[1])
+	spoilt[headerSize+1] = 0 // chunk number
+	var errs, done int
+	for _, c := range [][]byte{good[0], bad[0], spoilt, good[1], spoilt, bad[2], good[2]} {
+		got, err := r.Add(epoch, c)
+		if err != nil {
+			errs++
+		}
+		if got.Done {
+			done++
+		}
+	}
+	if dropped := r.Expire(epoch.Add(DefaultTimeout)); errs != 1 || done != 1 || len(dropped) != 0 {
+		t.Errorf("%d errors, %d messages complete, %d expired; want 1, 1, 0", errs, done, len(dropped))
+	}
+}

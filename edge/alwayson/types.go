@@ -104,7 +104,7 @@ func (c Code) IsRequest() bool { return c >= Get && c <= Delete }
 // Reserved ids. An edge counts its request ids from 1.
 const (
 	NoSession uint32 = 0xFFFFFFFF // session id in AUTH
-	NoRequest uint32 = 0xFFFFFFFF // never used by a request; see alwayson.md "Being a careful peer"
+	NoRequest uint32 = 0xFFFFFFFF // never a request's; a SUCCESS with it announces a session and answers no call
 )
 
 // EntityType names the kind of entity that a request is for.

@@ -16,10 +16,10 @@ const (
 	Refused                  // the platform refused it; it is retried with back-off
 )
 
-// PushType is how the platform wants one property pushed.
+// PushType is how the platform wants one property pushed; PushFilter follows it.
 type PushType uint8
 
-// Push types, with the meaning of "The session" in the protocol notes.
+// Push types. The first value is always pushed, except under NEVER.
 const (
 	PushValue    PushType = iota // differs from the previous value by more than the threshold
 	PushAlways                   // every value
