@@ -250,8 +250,8 @@ func sameFloat(a, b float64) bool { return a == b || a != a && b != b }
 // logText is how many bytes of a text String shows.
 const logText = 120
 
-// String describes v for logs and people: its type and its value, at most some
-// 150 bytes. A PASSWORD is never shown, bytes and rows are only counted.
+// String describes v for logs and people: its type and its value, of a text the
+// first 120 bytes. A PASSWORD is never shown, bytes and rows are only counted.
 func (v Value) String() string {
 	var b strings.Builder
 	for range min(v.variants, 16) {
