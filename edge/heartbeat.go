@@ -52,6 +52,12 @@ func (s *session) ponged() {
 // sweepParts drops multipart messages that stayed incomplete, and carries the
 // connection's counters over.
 func (s *session) sweepParts(now time.Time) {
+	s.expireParts(now)
+	s.wireMetrics()
+	s.clock.set(&s.sweep, now.Add(sweepEvery), timedFunc(s.sweepParts))
+}
+
+func (s *session) expireParts(now time.Time) {
 	s.parts.Lock()
 	dropped := s.parts.all.Expire(now)
 	s.parts.Unlock()
@@ -59,6 +65,4 @@ func (s *session) sweepParts(now time.Time) {
 		s.m.undecodable(badParts)
 		s.spoilt(h, fmt.Errorf("multipart message incomplete for %s", reassembleFor), alwayson.BadRequest)
 	}
-	s.wireMetrics()
-	s.clock.set(&s.sweep, now.Add(sweepEvery), timedFunc(s.sweepParts))
 }

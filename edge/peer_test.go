@@ -2,6 +2,8 @@ package edge
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"net"
@@ -486,4 +488,10 @@ func bare(h alwayson.Header) []byte {
 	binary.BigEndian.PutUint32(b[6:], h.EndpointID)
 	binary.BigEndian.PutUint32(b[10:], h.SessionID)
 	return b
+}
+
+// acceptKey is what a server proves with that it speaks WebSocket.
+func acceptKey(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
 }
