@@ -83,5 +83,6 @@
 // three times that, whatever the chunks claim. It remembers 256 ended messages.
 //
 // Encoding appends to the caller's slice and allocates only when that is full.
+// It fills up at most 500,000 cells that rows of a table lack.
 // A Value is 40 bytes, a PushFilter 32.
 package alwayson

@@ -55,7 +55,8 @@ func AppendValue(dst []byte, v Value) ([]byte, error) {
 }
 
 // AppendTable appends an info table, without a type byte before it, to dst.
-// Rows are filled up with NOTHING to the number of fields.
+// Rows are filled up with NOTHING to the number of fields, by at most 500,000
+// cells in all, so that a received table cannot grow without bound.
 func AppendTable(dst []byte, t *InfoTable) ([]byte, error) {
 	if t == nil {
 		return dst, &EncodeError{What: "table that is nil", Err: ErrBadType}
@@ -135,6 +136,7 @@ func appendTable(dst []byte, t *InfoTable, depth int) (_ []byte, err error) {
 		}
 	}
 	dst = append(dst, 0)
+	missing := 0
 	for i, row := range t.Rows {
 		if len(row) > len(t.Fields) {
 			what := "row " + strconv.Itoa(i) + " of a table of " + strconv.Itoa(len(t.Fields)) + " fields"
@@ -146,6 +148,9 @@ func appendTable(dst []byte, t *InfoTable, depth int) (_ []byte, err error) {
 			if dst, err = appendValue(dst, v, depth); err != nil {
 				return dst, err
 			}
+		}
+		if missing += len(t.Fields) - len(row); missing > DefaultCells {
+			return dst, &EncodeError{What: "cells that rows lack", Err: ErrTooMany}
 		}
 		for range len(t.Fields) - len(row) { // I2
 			dst = append(dst, 0xFF)

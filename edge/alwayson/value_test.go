@@ -73,6 +73,9 @@ func TestEqual(t *testing.T) {
 	short := &InfoTable{Fields: []Field{{Name: "a"}, {Name: "b"}}, Rows: [][]Value{{NewString("x")}}}
 	full := &InfoTable{Fields: []Field{{Name: "a"}, {Name: "b"}}, Rows: [][]Value{{NewString("x"), {}}}}
 	other := &InfoTable{Fields: []Field{{Name: "a"}, {Name: "b", Aspects: []Aspect{{"x", NewNumber(1)}}}}, Rows: full.Rows}
+	aspect := func(name string, f float64) Value {
+		return NewTable(&InfoTable{Fields: []Field{{Name: "f", Aspects: []Aspect{{name, NewNumber(f)}}}}})
+	}
 	cases := []struct {
 		a, b Value
 		want bool
@@ -88,6 +91,10 @@ func TestEqual(t *testing.T) {
 		{NewBlob([]byte("a")), NewBlob([]byte("a")), true},
 		{NewTable(short), NewTable(full), true},
 		{NewTable(full), NewTable(other), false},
+		{aspect("x", 1), aspect("x", 1), true},
+		{aspect("x", 1), aspect("x", 2), false},
+		{aspect("x", 1), aspect("y", 1), false},
+		{NewTable(OneRow(Named{"a", NewInteger(1)})), NewTable(OneRow(Named{"a", NewInteger(2)})), false},
 		{Value{}, Value{}, true},
 		{Value{}, NewVariant(Value{}), false},
 	}
@@ -217,6 +224,14 @@ func TestWhatCannotBeEncoded(t *testing.T) {
 	}
 	loop := OneRow(Named{"a", Value{}})
 	loop.Rows[0][0] = NewTable(loop)
+	manyVariants := NewString("x")
+	for range 70000 {
+		manyVariants = NewVariant(manyVariants)
+	}
+	deepAspect := NewTable(&InfoTable{Fields: []Field{{Name: "f", Aspects: []Aspect{{"a", NewInteger(1)}}}}})
+	for range 14 {
+		deepAspect = NewVariant(deepAspect)
+	}
 	ask := func(params *InfoTable) Body { return ServiceRequest(EntityThing, "T", "S", params) }
 	var nilResponse *Response
 	cases := []struct {
@@ -228,6 +243,9 @@ func TestWhatCannotBeEncoded(t *testing.T) {
 		{"65,536 fields", Post, ask(manyFields), ErrBadCount},
 		{"65,536 aspects", Post, ask(&InfoTable{Fields: []Field{{Aspects: make([]Aspect, 65536)}}}), ErrBadCount},
 		{"a row longer than its fields", Post, ask(&InfoTable{Rows: [][]Value{{NewInteger(1)}}}), ErrLongRow},
+		{"200,000 short rows of 1,000 fields", Post, ask(&InfoTable{Fields: make([]Field, 1000), Rows: make([][]Value, 200000)}), ErrTooMany},
+		{"a text inside a row too deep", Post, ask(OneRow(Named{"a", manyVariants})), ErrTooDeep},
+		{"aspects at level 17", Success, OK(NewTable(OneRow(Named{"a", deepAspect}))), ErrTooDeep},
 		{"a TIMESPAN field", Post, ask(&InfoTable{Fields: []Field{{Name: "t", Type: TypeTimespan}}}), ErrBadType},
 		{"17 levels", Success, OK(deep), ErrTooDeep},
 		{"a table within itself", Success, OK(NewTable(loop)), ErrTooDeep},
@@ -250,5 +268,37 @@ func TestWhatCannotBeEncoded(t *testing.T) {
 	}
 	if _, err := AppendTable(nil, nil); !errors.Is(err, ErrBadType) {
 		t.Errorf("nil table: %v", err)
+	}
+}
+
+func TestTruth(t *testing.T) {
+	for _, v := range []Value{
+		{}, NewVariant(Value{}), NewBoolean(false), NewNumber(0), NewNumber(math.Copysign(0, -1)), NewInteger(0), NewString(""), NewBlob(nil), NewTable(&InfoTable{}),
+	} {
+		if v.Truth() {
+			t.Errorf("%v is true", v)
+		}
+	}
+	for _, v := range []Value{
+		NewBoolean(true), NewVariant(NewNumber(-0.1)), NewNumber(math.NaN()), NewLong(-1), NewDateTime(1), NewString("0"), NewImage([]byte{0}),
+		NewLocation(Location{}), NewTable(OneRow(Named{"a", Value{}})),
+	} {
+		if !v.Truth() {
+			t.Errorf("%v is false", v)
+		}
+	}
+}
+
+func TestErrorsSayWhereAndWhat(t *testing.T) {
+	_, _, err := Parse(post(requestStart, []byte{5, 1}), Limits{})
+	if want := "decode field name at byte 32: message ends too early"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	_, err = AppendTable(nil, &InfoTable{Fields: []Field{{Name: "due", Type: TypeSchedule}}})
+	if want := `encode field "due" of type SCHEDULE: base type not supported here`; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if _, err := NewReassembler(ReassemblerOptions{}).Add(epoch, []byte("short")); !errors.Is(err, ErrTruncated) {
+		t.Errorf("%v, want ErrTruncated", err)
 	}
 }
