@@ -20,8 +20,12 @@ func chunkShare(chunkSize, prefix int) int { return chunkSize - chunkHeaderSize 
 
 // MaxBody is the largest body in bytes that can be sent in chunks of chunkSize
 // to a peer that takes count × size up to maxMessage; entity is the request's
-// entity name, "" for a message that is not a request.
+// entity name, "" for a message that is not a request. It returns 0 when not
+// even a header fits a chunk.
 func MaxBody(entity string, chunkSize, maxMessage int) int {
+	if chunkSize <= chunkHeaderSize {
+		return 0
+	}
 	prefix := 0
 	if entity != "" {
 		prefix = 1 + textSize(entity)

@@ -296,6 +296,11 @@ func TestChunkSizes(t *testing.T) {
 }
 
 func TestImpossibleChunking(t *testing.T) {
+	for _, size := range []int{0, 20, chunkHeaderSize} {
+		if n := MaxBody("T", size, 1<<20); n != 0 {
+			t.Errorf("%d bytes of body fit chunks of %d", n, size)
+		}
+	}
 	m := message(t, Post, 1, echo(strings.Repeat("n", 600), 20000))
 	for name, c := range map[string]struct {
 		m    []byte
