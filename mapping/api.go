@@ -80,7 +80,11 @@ type Reply struct {
 
 // Message is a decoded Input that expressions can be evaluated on later. It
 // keeps no reference to the Input's payload slice.
-type Message struct{ impl any }
+type Message struct {
+	rule *rule
+	msg  *message
+	vars []binding
+}
 
 // RouteID names one reply rule; calls and replies that have the same RouteID
 // and Thing belong together.
@@ -140,15 +144,46 @@ func (*Rejected) isEffect()  {}
 // Device is one announced device, immutable; a new announcement makes a new Device.
 type Device struct {
 	Profile     string
-	Thing       string            // Thing name on the platform, already made acceptable
-	Sources     []string          // the topics it was announced on, sorted
-	Retained    bool              // every source was delivered retained at least once or is known to be
-	Vars        map[string]any    // levels and let values: strings, float64, bool, nil, lists, maps
-	Definitions *Definitions      // shared between devices where equal
-	Parent      string            // Thing whose offline takes this one along; "" none
-	ExpireAfter time.Duration     // silence that means offline; 0 never
-	QueueFor    time.Duration     // how long calls and writes wait for a sleeping device; 0 not
-	Parts       map[string][]byte // announcement payloads by source, for Engine.Save
+	Thing       string        // Thing name on the platform, already made acceptable
+	Sources     []string      // the topics it was announced on, sorted
+	Retained    bool          // every source was delivered retained at least once or is known to be
+	Vars        []Var         // levels and let values, sorted by name
+	Definitions *Definitions  // shared between devices where equal
+	Parent      string        // Thing whose offline takes this one along; "" none
+	ExpireAfter time.Duration // silence that means offline; 0 never
+	QueueFor    time.Duration // how long calls and writes wait for a sleeping device; 0 not
+	Parts       []Part        // what it was announced by, in the order of Sources, for Engine.Save
+
+	raw     string       // the thing template's text before ThingName
+	rules   *deviceRules // rules that came with the announcement; nil: none
+	defsKey [32]byte     // tells equal Definitions
+}
+
+// Var is one remembered value of a device: a string, int, float64, bool, list,
+// map[string]any or nil.
+type Var struct {
+	Name  string
+	Value any
+	Let   bool // from let, or from a level that takes the rest of a topic: may hold '/' in topics sent to
+}
+
+// Part is one announcement of a device.
+type Part struct {
+	Source   string // topic
+	Payload  []byte // the message's payload, or the one item of a list as JSON
+	Retained bool
+
+	rule *rule // the announce rule that made it
+}
+
+// Var returns the remembered value called name, or nil.
+func (d *Device) Var(name string) any {
+	for i := range d.Vars {
+		if d.Vars[i].Name == name {
+			return d.Vars[i].Value
+		}
+	}
+	return nil
 }
 
 // Definitions is what a device declares about its Thing.

@@ -1,1 +1,2 @@
+// Package mapping turns what devices say into what the platform understands.
 package mapping

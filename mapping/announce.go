@@ -1,0 +1,288 @@
+package mapping
+
+import (
+	"bytes"
+	"sort"
+	"strings"
+)
+
+// announce applies an announce rule.
+func (h *handler) announce(r *rule, s *scope) {
+	if len(h.in.Payload) == 0 && !r.announce.keep {
+		h.gone(r, s)
+		return
+	}
+	if r.prof.decoder != nil {
+		h.decoded(r, s)
+		return
+	}
+	if !h.message(r, "") {
+		return
+	}
+	ok, err := s.test(r.when)
+	if err != nil {
+		h.reject("", r.id, ReasonExpression, "when: "+err.Error())
+		return
+	}
+	if !ok {
+		h.say(r, "its condition when is not true")
+		h.goneKnown(r, s)
+		return
+	}
+	part := Part{Source: strings.Clone(h.in.Topic), Retained: h.in.Retained, rule: r}
+	if r.announce.each == nil {
+		part.Payload = h.in.Payload
+		h.announceOne(r, s, part, nil)
+		return
+	}
+	h.announceEach(r, s, part)
+}
+
+// announceEach announces every item of a list; of a full one, what is missing
+// has left.
+func (h *handler) announceEach(r *rule, s *scope, part Part) {
+	v, err := s.eval(r.announce.each)
+	if err != nil {
+		h.reject("", r.id, ReasonExpression, "each: "+err.Error())
+		return
+	}
+	list, ok := v.([]any)
+	if !ok {
+		h.reject("", r.id, ReasonMalformed, "each: a list is wanted, not "+kindOf(v))
+		return
+	}
+	seen := map[string]bool{}
+	complete := true
+	for _, item := range list {
+		part.Payload = appendAny(nil, item)
+		thing := h.announceOne(r, s.with(binding{"item", item}), part, item)
+		if thing == "" {
+			complete = false // its name is not known, so none can be missed for it
+		}
+		seen[thing] = true
+	}
+	if !r.announce.full || !complete {
+		return
+	}
+	for _, st := range h.known(r) {
+		if !seen[st.dev.Thing] {
+			h.withoutSource(st)
+		}
+	}
+}
+
+// known gives the devices that the topic announced, by name.
+func (h *handler) known(r *rule) []*deviceState {
+	var out []*deviceState
+	for _, st := range h.e.sources[h.in.Topic] {
+		if st.prof == r.prof {
+			out = append(out, st)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].dev.Thing < out[j].dev.Thing })
+	return out
+}
+
+// announceOne announces one device and gives its Thing name, "" when it has none.
+func (h *handler) announceOne(r *rule, s *scope, part Part, item any) string {
+	vars, err := partVars(r, s)
+	if err != nil {
+		h.reject("", r.id, ReasonExpression, err.Error())
+		return ""
+	}
+	named := *s
+	named.dev = &Device{Vars: vars}
+	raw, err := r.prof.thing.name(&named)
+	if err != nil {
+		h.reject("", r.id, ReasonName, "thing: "+err.Error())
+		return ""
+	}
+	name, err := ThingName(raw)
+	if err != nil {
+		h.reject("", r.id, ReasonName, err.Error())
+		return ""
+	}
+	parts := []Part{part}
+	if st := h.e.things[name]; st != nil && st.prof == r.prof && st.dev.raw == raw {
+		merged, same := mergeParts(st.dev.Parts, part, false)
+		if same && h.in.Retained {
+			h.dst = append(h.dst, &Announced{Device: st.dev})
+			return name
+		}
+		parts = merged
+	}
+	h.finishDevice(r, name, raw, parts)
+	return name
+}
+
+// mergeParts replaces or adds a part. Another topic that the same rule heard is
+// another device's, unless many may tell of one.
+func mergeParts(have []Part, part Part, many bool) (parts []Part, same bool) {
+	for _, p := range have {
+		if p.Source == part.Source && p.rule == part.rule {
+			same = p.Retained && bytes.Equal(p.Payload, part.Payload)
+			continue
+		}
+		if p.rule == part.rule && !many {
+			return []Part{part}, false
+		}
+		parts = append(parts, p)
+	}
+	part.Payload = bytes.Clone(part.Payload)
+	return sortParts(append(parts, part)), same
+}
+
+func sortParts(parts []Part) []Part {
+	sort.SliceStable(parts, func(i, j int) bool {
+		a, b := &parts[i], &parts[j]
+		if a.Source != b.Source {
+			return a.Source < b.Source
+		}
+		return a.rule != nil && b.rule != nil && a.rule.order < b.rule.order
+	})
+	return parts
+}
+
+// finishDevice builds the device and announces it.
+func (h *handler) finishDevice(r *rule, name, raw string, parts []Part) {
+	for i := range parts {
+		parts[i].Payload = bytes.Clone(parts[i].Payload)
+	}
+	b := builder{e: h.e, prof: r.prof, now: h.in.Now}
+	dev, err := b.build(name, raw, parts)
+	for _, p := range b.problems {
+		h.reject(name, r.id, p.reason, p.text)
+	}
+	if err != nil {
+		h.reject(name, r.id, ReasonExpression, err.Error())
+		return
+	}
+	if LongThingName(name) {
+		h.reject(name, r.id, ReasonName, "the Thing name has over 127 bytes; it is kept, but parts of the platform may cut it")
+	}
+	h.dst = append(h.dst, &Announced{Device: dev, Live: !h.in.Retained})
+}
+
+// gone handles an empty payload: what the topic announced has left.
+func (h *handler) gone(r *rule, s *scope) {
+	if !r.announce.direct {
+		h.goneKnown(r, s)
+		return
+	}
+	raw, err := r.prof.thing.name(s)
+	if err != nil {
+		h.reject("", r.id, ReasonName, "thing: "+err.Error())
+		return
+	}
+	name, err := ThingName(raw)
+	if err != nil {
+		h.reject("", r.id, ReasonName, err.Error())
+		return
+	}
+	st := h.e.things[name]
+	switch {
+	case st == nil:
+		h.dst = append(h.dst, &Left{Thing: name, Source: strings.Clone(h.in.Topic)})
+	case st.prof != r.prof || st.dev.raw != raw || !contains(st.dev.Sources, h.in.Topic):
+		h.reject(name, r.id, ReasonIdentity, "the Thing belongs to "+st.dev.origin())
+	default:
+		h.withoutSource(st)
+	}
+}
+
+// goneKnown takes the topic away from the devices that it announced.
+func (h *handler) goneKnown(r *rule, s *scope) {
+	if !r.announce.direct {
+		for _, st := range h.known(r) {
+			h.withoutSource(st)
+		}
+		return
+	}
+	raw, err := r.prof.thing.name(s)
+	if err != nil {
+		return
+	}
+	name, err := ThingName(raw)
+	if err != nil {
+		return
+	}
+	if st := h.e.things[name]; st != nil && st.prof == r.prof && st.dev.raw == raw && contains(st.dev.Sources, h.in.Topic) {
+		h.withoutSource(st)
+	}
+}
+
+// withoutSource takes the message's topic away from a device: it has left when
+// no other announced it, else it is announced anew without.
+func (h *handler) withoutSource(st *deviceState) {
+	var rest []Part
+	for _, p := range st.dev.Parts {
+		if p.Source != h.in.Topic {
+			rest = append(rest, p)
+		}
+	}
+	if len(rest) == 0 {
+		h.dst = append(h.dst, &Left{Thing: st.dev.Thing, Source: strings.Clone(h.in.Topic)})
+		return
+	}
+	h.finishDevice(rest[0].rule, st.dev.Thing, st.dev.raw, rest)
+}
+
+// decoded hands an announcement to the profile's decoder.
+func (h *handler) decoded(r *rule, s *scope) {
+	in := h.decoderInput(r, s)
+	ok, err := s.test(r.when)
+	if err == nil && !ok {
+		h.say(r, "its condition when is not true")
+		h.goneKnown(r, s)
+		return
+	}
+	var frags []Fragment
+	if err == nil {
+		frags, err = r.prof.decoder.Decode(in)
+	}
+	if err != nil {
+		h.reject("", r.id, ReasonDefinition, firstLine(err.Error()))
+		return
+	}
+	seen := map[string]bool{}
+	for i := range frags {
+		for _, skipped := range frags[i].Skipped {
+			h.reject("", r.id, ReasonDefinition, skipped)
+		}
+		name, err := ThingName(frags[i].Thing)
+		if err != nil {
+			h.reject("", r.id, ReasonName, err.Error())
+			continue
+		}
+		seen[name] = true
+		part := Part{Source: strings.Clone(h.in.Topic), Payload: bytes.Clone(h.in.Payload), Retained: h.in.Retained, rule: r}
+		parts := []Part{part}
+		if st := h.e.things[name]; st != nil && st.prof == r.prof && st.dev.raw == frags[i].Thing {
+			merged, same := mergeParts(st.dev.Parts, part, true)
+			if same && h.in.Retained {
+				h.dst = append(h.dst, &Announced{Device: st.dev})
+				continue
+			}
+			parts = merged
+		}
+		h.finishDevice(r, name, frags[i].Thing, parts)
+	}
+	for _, st := range h.known(r) {
+		if !seen[st.dev.Thing] {
+			h.withoutSource(st)
+		}
+	}
+}
+
+func (h *handler) decoderInput(r *rule, s *scope) *DecoderInput {
+	h.msg.read(h.in, r.format, r.encoding, h.e.opt.Limits)
+	h.format, h.enc, h.read = r.format, r.encoding, true
+	in := &DecoderInput{Topic: h.in.Topic, Payload: h.in.Payload, Parameters: r.prof.params, Levels: map[string]string{}}
+	for i, n := range s.names {
+		in.Levels[n] = s.levels[i]
+	}
+	if h.msg.err == nil {
+		in.Value = h.msg.whole()
+	}
+	return in
+}

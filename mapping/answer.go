@@ -1,0 +1,153 @@
+package mapping
+
+import (
+	"math"
+
+	"thingbridge/edge/alwayson"
+)
+
+// answer says whether a reply message ends the call, and how.
+func (c *caller) answer(m *Message) (alwayson.Value, error, bool) {
+	none := alwayson.Value{}
+	if m == nil || m.rule == nil || m.rule.call == nil || m.rule.route != c.rule.route {
+		return none, nil, false
+	}
+	if m.msg.err != nil {
+		return none, badReply(m.msg.err), true
+	}
+	s := &scope{prof: c.st.prof, msg: m.msg, dev: c.st.dev, reply: c.e.opt.ReplyPrefix}
+	s.extra = append(append(make([]binding, 0, len(c.extra)+len(m.vars)), c.extra...), withoutRequest(m.vars)...)
+	if m.rule.fail {
+		return c.failure(s)
+	}
+	r := c.rule
+	if ok, err := s.test(r.match); err != nil || !ok {
+		return none, badReply(err), err != nil
+	}
+	if r.errorExpr != nil {
+		v, err := s.eval(r.errorExpr)
+		if err != nil {
+			return none, badReply(err), true
+		}
+		if v != nil {
+			return none, deviceError(v), true
+		}
+	}
+	if r.expect != nil {
+		if ok, err := s.test(r.expect); err != nil || !ok {
+			if err != nil {
+				return none, badReply(err), true
+			}
+			return none, callError(alwayson.BadGateway, "the device's reply has not the form of a reply"), true
+		}
+	}
+	if r.echo != nil {
+		ok, err := s.test(r.echo)
+		if err != nil {
+			return none, badReply(err), true
+		}
+		if !ok {
+			return none, nil, false
+		}
+	}
+	return c.result(s)
+}
+
+// withoutRequest leaves the levels that are not the id: the call's own counts.
+func withoutRequest(vars []binding) []binding {
+	for i, v := range vars {
+		if v.name == "request" {
+			return append(append([]binding{}, vars[:i]...), vars[i+1:]...)
+		}
+	}
+	return vars
+}
+
+func badReply(err error) error {
+	if err == nil {
+		return nil
+	}
+	return callError(alwayson.BadGateway, "the device's reply could not be read: %s", err)
+}
+
+func (c *caller) failure(s *scope) (alwayson.Value, error, bool) {
+	ok, err := s.test(c.rule.failMatch)
+	if err != nil || !ok {
+		return alwayson.Value{}, nil, false
+	}
+	v, err := s.eval(c.rule.failError)
+	if err != nil || v == nil {
+		return alwayson.Value{}, nil, false
+	}
+	return alwayson.Value{}, deviceError(v), true
+}
+
+func (c *caller) result(s *scope) (alwayson.Value, error, bool) {
+	r := c.rule
+	if r.kind == callWrite || r.result == nil {
+		return alwayson.Value{}, nil, true
+	}
+	v, err := s.eval(r.result)
+	if err != nil {
+		return alwayson.Value{}, badReply(err), true
+	}
+	if v == nil {
+		return alwayson.Value{}, nil, true
+	}
+	if c.output == nil {
+		return Infer(v), nil, true
+	}
+	out, err := Convert(c.output, v)
+	if err != nil {
+		return alwayson.Value{}, callError(alwayson.BadGateway, "the device's result does not fit: %s", err), true
+	}
+	return out, nil, true
+}
+
+// deviceCodes are the codes of a device's error that become a status of their own.
+var deviceCodes = map[int]alwayson.Code{
+	400: alwayson.BadRequest, 401: alwayson.Unauthorized, 403: alwayson.Forbidden,
+	404: alwayson.NotFound, 503: alwayson.ServiceUnavailable, 504: alwayson.GatewayTimeout,
+}
+
+// deviceError makes the error of what a device said: text, or {code, message}.
+// Anything else is no reply.
+func deviceError(v any) *CallError {
+	const form = "the device's error is neither text nor {code, message}"
+	switch v := v.(type) {
+	case string:
+		return callError(alwayson.InternalServerError, "%s", v)
+	case map[string]any:
+		message, hasMessage := v["message"].(string)
+		if v["message"] != nil && !hasMessage {
+			return callError(alwayson.BadGateway, form)
+		}
+		code, hasCode := errorCode(v["code"])
+		if v["code"] != nil && !hasCode || !hasCode && !hasMessage {
+			return callError(alwayson.BadGateway, form)
+		}
+		if message == "" {
+			message = "the device reports an error"
+		}
+		if !hasCode {
+			return callError(alwayson.InternalServerError, "%s", message)
+		}
+		if status, ok := deviceCodes[code]; ok {
+			return callError(status, "%s", message)
+		}
+		return callError(alwayson.InternalServerError, "%s (code %d)", message, code)
+	}
+	return callError(alwayson.BadGateway, form)
+}
+
+func errorCode(v any) (int, bool) {
+	switch v := v.(type) {
+	case int:
+		return v, true
+	case float64:
+		if v == math.Trunc(v) && math.Abs(v) < 1e15 {
+			return int(v), true
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,491 @@
+package mapping
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// builder makes a Device of its announcements.
+type builder struct {
+	e        *Engine
+	prof     *profile
+	now      time.Time
+	problems []buildProblem
+	defs     *Definitions
+	key      []byte // what the definitions were made of, to share equal ones
+	rules    map[string]any
+	learned  []Var
+}
+
+type buildProblem struct {
+	reason Reason
+	text   string
+}
+
+func (b *builder) fail(reason Reason, format string, args ...any) {
+	if len(b.problems) < 50 {
+		b.problems = append(b.problems, buildProblem{reason, fmt.Sprintf(format, args...)})
+	}
+}
+
+// partVars gives the levels of a part's topic and what its rule remembers.
+func partVars(r *rule, s *scope) ([]Var, error) {
+	vars := make([]Var, 0, len(s.names)+len(r.announce.let))
+	for i, n := range s.names {
+		vars = append(vars, Var{Name: n, Value: strings.Clone(s.levels[i]), Let: r.pat.isRest(n)})
+	}
+	for _, let := range r.announce.let {
+		v, err := s.eval(let.x)
+		if err != nil {
+			return nil, fmt.Errorf("let %s: %w", let.name, err)
+		}
+		vars = append(vars, Var{Name: let.name, Value: v, Let: true})
+	}
+	sortVars(vars)
+	return vars, nil
+}
+
+func sortVars(vars []Var) {
+	sort.SliceStable(vars, func(i, j int) bool { return vars[i].Name < vars[j].Name })
+}
+
+// mergeVars adds vars to have; a value that is nil does not replace one.
+func mergeVars(have, vars []Var) []Var {
+	for _, v := range vars {
+		found := false
+		for i := range have {
+			if have[i].Name == v.Name {
+				found = true
+				if v.Value != nil {
+					have[i] = v
+				}
+			}
+		}
+		if !found {
+			have = append(have, v)
+		}
+	}
+	sortVars(have)
+	return have
+}
+
+// build evaluates all parts. Parts of rules that are no more are left out.
+func (b *builder) build(name, raw string, parts []Part) (*Device, error) {
+	d := &Device{Profile: b.prof.name, Thing: name, raw: raw, Parts: parts, Retained: true}
+	scopes := make([]*scope, len(parts))
+	for i := range parts {
+		p := &parts[i]
+		d.Retained = d.Retained && p.Retained
+		if i == 0 || parts[i-1].Source != p.Source {
+			d.Sources = append(d.Sources, p.Source)
+		}
+		s, err := b.partScope(p)
+		if err != nil {
+			return nil, err
+		}
+		scopes[i] = s
+		vars, err := partVars(p.rule, s)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			d.Vars = vars
+		} else {
+			d.Vars = mergeVars(d.Vars, vars)
+		}
+		s.dev = d
+	}
+	b.defs = &Definitions{}
+	for i := range parts {
+		if err := b.part(d, &parts[i], scopes[i]); err != nil {
+			return nil, err
+		}
+	}
+	if b.learned != nil {
+		d.Vars = mergeVars(d.Vars, b.learned)
+	}
+	b.settle(d, scopes)
+	b.fragment(d)
+	b.share(d)
+	return d, nil
+}
+
+// partScope is what expressions see of one part.
+func (b *builder) partScope(p *Part) (*scope, error) {
+	r := p.rule
+	if r == nil {
+		return nil, fmt.Errorf("no rule of profile %s announces devices on %s", b.prof.name, p.Source)
+	}
+	levels, ok := r.pat.capture(p.Source, nil)
+	if !ok {
+		return nil, fmt.Errorf("the topic %s is not of %s", p.Source, r.id)
+	}
+	msg := &message{topic: p.Source, retained: p.Retained, now: b.now}
+	s := &scope{prof: b.prof, msg: msg, names: r.pat.names, levels: levels, reply: b.e.opt.ReplyPrefix}
+	in := Input{Topic: p.Source, Payload: p.Payload, Retained: p.Retained, Now: b.now}
+	if r.announce.each != nil {
+		msg.read(&in, "json", "", b.e.opt.Limits)
+		s.extra = []binding{{"item", msg.whole()}}
+	} else {
+		msg.read(&in, r.format, r.encoding, b.e.opt.Limits)
+	}
+	if msg.err != nil && b.prof.decoder == nil {
+		return nil, fmt.Errorf("payload: %w", msg.err)
+	}
+	return s, nil
+}
+
+// part adds what one announcement declares.
+func (b *builder) part(d *Device, p *Part, s *scope) error {
+	if b.prof.decoder != nil {
+		return b.decode(d, p, s)
+	}
+	if p.rule.announce.define == nil {
+		return nil
+	}
+	v, err := s.eval(p.rule.announce.define)
+	if err != nil {
+		return fmt.Errorf("define: %w", err)
+	}
+	switch v := v.(type) {
+	case nil:
+	case map[string]any:
+		b.declare(v, b.prof.allowTopics != nil)
+	default:
+		return fmt.Errorf("define: an object is wanted, not %s", kindOf(v))
+	}
+	return nil
+}
+
+func (b *builder) decode(d *Device, p *Part, s *scope) error {
+	in := &DecoderInput{Topic: p.Source, Payload: p.Payload, Parameters: b.prof.params, Levels: map[string]string{}}
+	for i, n := range s.names {
+		in.Levels[n] = s.levels[i]
+	}
+	if s.msg.err == nil {
+		in.Value = s.msg.whole()
+	}
+	frags, err := b.prof.decoder.Decode(in)
+	if err != nil {
+		return err
+	}
+	for i := range frags {
+		if frags[i].Thing != d.raw {
+			continue
+		}
+		for _, name := range sortedKeys(frags[i].Let) {
+			b.learned = mergeVars(b.learned, []Var{{Name: name, Value: frags[i].Let[name], Let: true}})
+		}
+		b.declare(frags[i].Rules, true)
+	}
+	return nil
+}
+
+// declare reads what define or a decoder yields: the shape of a native
+// announcement. trusted says that rules may come with it.
+func (b *builder) declare(m map[string]any, trusted bool) {
+	b.key = appendAny(b.key, m)
+	var r defReader
+	defs := &Definitions{Template: r.text(m, "template"), Identifier: r.text(m, "identifier"), Description: r.text(m, "description")}
+	known := []string{"template", "identifier", "description", "properties", "services", "events"}
+	if trusted {
+		known = append(known, fragmentKeys...)
+		for _, k := range fragmentKeys {
+			if m[k] != nil {
+				b.rule(k, m[k])
+			}
+		}
+	}
+	r.unknown(m, known...)
+	if _, isList := m["properties"].([]any); isList && trusted {
+		b.rule("properties", m["properties"])
+	} else {
+		b.each(&r, m, "properties", func(name string, v any) { b.declareProperty(&r, defs, name, v, trusted) })
+	}
+	b.each(&r, m, "services", func(name string, v any) { b.declareService(&r, defs, name, v, trusted) })
+	if _, isList := m["events"].([]any); isList && trusted {
+		b.rule("events", m["events"])
+	} else {
+		b.each(&r, m, "events", func(name string, v any) { defs.event(r.event(name, v)) })
+	}
+	for _, p := range r.problems {
+		b.fail(ReasonDefinition, "%s", p)
+	}
+	b.defs.merge(defs)
+}
+
+// fragmentKeys are the profile keys that define and decoders may yield beside
+// definitions.
+var fragmentKeys = []string{"presence", "leave", "writes", "reads", "ask", "parent", "expire_after", "queue"}
+
+// each reads the members of an object of definitions; one that is not usable is
+// left out and reported.
+func (b *builder) each(r *defReader, m map[string]any, key string, f func(name string, v any)) {
+	r.in(key, func() {
+		members := r.objectOf(m[key])
+		for _, name := range sortedKeys(members) {
+			r.in(name, func() { f(name, members[name]) })
+		}
+	})
+}
+
+// ruleKeys are the keys of a property that make rules.
+var ruleKeys = []string{"topic", "value", "when", "time", "quality", "format", "encoding", "write", "read"}
+
+func (b *builder) declareProperty(r *defReader, defs *Definitions, name string, v any, trusted bool) {
+	m, isObject := v.(map[string]any)
+	before := len(r.problems)
+	if isObject && trusted {
+		plain := make(map[string]any, len(m))
+		rule := map[string]any{"property": name}
+		for k, item := range m {
+			switch {
+			case k == "write" || k == "read":
+				b.rule(k+"s", map[string]any{name: item})
+			case contains(ruleKeys, k):
+				rule[k] = item
+			default:
+				plain[k] = item
+			}
+		}
+		if rule["topic"] != nil {
+			if rule["value"] == nil {
+				rule["value"] = "payload"
+			}
+			b.rule("properties", []any{rule})
+		}
+		if m["write"] != nil {
+			plain["writable"] = true
+		}
+		v = plain
+		if plain["type"] == nil && plain["fields"] == nil && plain["dataShape"] == nil {
+			return // inferred
+		}
+	}
+	if p := r.property(name, v); len(r.problems) == before {
+		defs.property(p)
+	}
+}
+
+func (b *builder) declareService(r *defReader, defs *Definitions, name string, v any, trusted bool) {
+	before := len(r.problems)
+	m, isObject := v.(map[string]any)
+	if isObject && trusted && m["request"] != nil {
+		b.rule("services", map[string]any{name: v})
+		s := r.service(name, v, "request", "reply", "fail")
+		if len(r.problems) == before {
+			defs.service(s)
+		}
+		return
+	}
+	if s := r.service(name, v); len(r.problems) == before {
+		defs.service(s)
+	}
+}
+
+// rule adds to the rules that come with the announcement.
+func (b *builder) rule(key string, v any) {
+	if b.rules == nil {
+		b.rules = map[string]any{}
+	}
+	switch have := b.rules[key].(type) {
+	case map[string]any:
+		if m, ok := v.(map[string]any); ok {
+			for k, item := range m {
+				have[k] = item
+			}
+			return
+		}
+	case []any:
+		if list, ok := v.([]any); ok {
+			b.rules[key] = append(have, list...)
+		} else {
+			b.rules[key] = append(have, v)
+		}
+		return
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		if key == "presence" || key == "leave" || key == "ask" {
+			b.rules[key] = []any{v}
+			return
+		}
+		c := make(map[string]any, len(v))
+		for k, item := range v {
+			c[k] = item
+		}
+		b.rules[key] = c
+	default:
+		b.rules[key] = v
+	}
+}
+
+// settle evaluates what the profile says of each device.
+func (b *builder) settle(d *Device, scopes []*scope) {
+	text := func(t *template, into *string, key string) {
+		if t == nil {
+			return
+		}
+		for i, s := range scopes {
+			v, err := t.optional(s)
+			if err == nil && v != "" {
+				if *into == "" {
+					*into = v
+				}
+				return
+			}
+			if err != nil && i == len(scopes)-1 {
+				b.fail(ReasonExpression, "%s: %s", key, err)
+			}
+		}
+	}
+	text(b.prof.template, &b.defs.Template, "template")
+	text(b.prof.identifier, &b.defs.Identifier, "identifier")
+	text(b.prof.description, &b.defs.Description, "description")
+	if b.prof.parent != nil {
+		for _, s := range scopes {
+			if v, err := s.eval(b.prof.parent); err == nil && v != nil {
+				parent, _ := templateText(v)
+				d.Parent, _ = ThingName(parent)
+				break
+			}
+		}
+	}
+	d.ExpireAfter, d.QueueFor = b.prof.expire.of(scopes[0]), b.prof.queue.of(scopes[0])
+}
+
+// fragment compiles the rules that came with the announcement.
+func (b *builder) fragment(d *Device) {
+	if b.rules == nil {
+		return
+	}
+	if parent, ok := b.rules["parent"].(string); ok {
+		d.Parent, _ = ThingName(parent)
+	}
+	delete(b.rules, "parent")
+	rules := &deviceRules{}
+	rules.defs = &Definitions{}
+	l := &profileLoader{
+		loader: &loader{dynamic: true}, prof: b.prof, set: &rules.ruleSet, params: names{}, used: names{}, lets: names{},
+		announce: names{},
+	}
+	for name := range b.prof.params {
+		l.params[name] = true
+	}
+	for _, v := range d.Vars {
+		l.announce[v.Name] = true
+	}
+	fields := map[string]field{}
+	for _, key := range sortedKeys(b.rules) {
+		var n *yaml.Node = nodeOf(b.rules[key], 0)
+		fields[key] = field{n: n, path: key}
+	}
+	l.sections(fields)
+	l.thingOfDevice()
+	for _, p := range l.problems {
+		if !p.Warning {
+			b.fail(ReasonDefinition, "%s: %s", p.Path, p.Message)
+		}
+	}
+	for _, c := range rules.calls {
+		c.id = b.prof.name + "/" + c.id
+	}
+	kept := rules.rules[:0]
+	for _, r := range rules.rules {
+		r.id = b.prof.name + "/" + r.id
+		r.order = 1 << 30
+		if b.foreign(d, r) {
+			continue
+		}
+		kept = append(kept, r)
+	}
+	rules.rules = kept
+	b.defs.mergeUnder(rules.defs)
+	if rules.expire != (durationSpec{}) {
+		d.ExpireAfter = rules.expire.of(&scope{prof: b.prof, dev: d})
+	}
+	if rules.queue != (durationSpec{}) {
+		d.QueueFor = rules.queue.of(&scope{prof: b.prof, dev: d})
+	}
+	d.rules = rules
+}
+
+// foreign reports a rule whose topic is another Thing's: one that another
+// profile listens to, or that another device learned for its own values.
+func (b *builder) foreign(d *Device, r *rule) bool {
+	if r.kind == kindPresence {
+		return false // devices behind one gateway share it
+	}
+	for _, ent := range b.e.static.Match(r.pat.filter, nil) {
+		if ent.rule.prof != b.prof {
+			b.fail(ReasonIdentity, "the topic %s belongs to the profile %s", r.pat.filter, ent.rule.prof.name)
+			return true
+		}
+	}
+	for _, ent := range b.e.dynamic.Match(r.pat.filter, nil) {
+		if ent.state.dev.Thing != d.Thing && ent.rule.kind != kindPresence {
+			b.fail(ReasonIdentity, "the topic %s belongs to the Thing %s", r.pat.filter, ent.state.dev.Thing)
+			return true
+		}
+	}
+	return false
+}
+
+// share settles the definitions and takes equal ones that are known already.
+func (b *builder) share(d *Device) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q%q%q%q", b.prof.name, b.defs.Template, b.defs.Identifier, b.defs.Description)
+	h.Write(b.key)
+	h.Sum(d.defsKey[:0])
+	if in := b.e.defs[d.defsKey]; in != nil {
+		d.Definitions = in.defs
+		return
+	}
+	all := &Definitions{}
+	all.merge(b.prof.defs)
+	all.merge(b.defs)
+	if n := all.limit(b.e.opt.Limits.DefinitionsPerThing); n > 0 {
+		b.fail(ReasonTooLarge, "%d definitions are over the limit of %d", n, b.e.opt.Limits.DefinitionsPerThing)
+	}
+	d.Definitions = all
+}
+
+// mergeUnder adds what o declares and d does not.
+func (d *Definitions) mergeUnder(o *Definitions) {
+	for name, p := range o.Properties {
+		if d.Properties[name] == nil {
+			d.property(p)
+		}
+	}
+	for name, s := range o.Services {
+		if d.Services[name] == nil {
+			d.service(s)
+		}
+	}
+	for name, e := range o.Events {
+		if d.Events[name] == nil {
+			d.event(e)
+		}
+	}
+}
+
+// permitted checks a topic that came with an announcement.
+func (l *profileLoader) permitted(f field, topic string) bool {
+	if l.prof.allowTopics != nil && l.prof.permits(topic) {
+		return true
+	}
+	l.fail(f, "a topic under the profile's allow_topics", "the topic %q must not be used", shorten(topic, 80))
+	return false
+}
+
+// thingOfDevice makes all rules the device's own.
+func (l *profileLoader) thingOfDevice() {
+	for _, r := range l.set.rules {
+		r.thing.mode = byDevice
+	}
+}

@@ -1,0 +1,269 @@
+package mapping
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"thingbridge/edge/alwayson"
+)
+
+func callError(code alwayson.Code, format string, args ...any) *CallError {
+	return &CallError{Code: code, Text: fmt.Sprintf(format, args...)}
+}
+
+// Call prepares the call of a service. params are the platform's parameters;
+// nil is none. The error is a *CallError: 404 for a Thing or service that is
+// not known, 400 for inputs that do not fit.
+func (e *Engine) Call(thing, service string, params *alwayson.InfoTable) (*Call, error) {
+	st := e.state(thing)
+	if st == nil {
+		return nil, callError(alwayson.NotFound, "no device has announced the Thing %q", thing)
+	}
+	def := st.dev.Definitions.Services[service]
+	rule, part := st.find(callService, service, nil)
+	if rule == nil {
+		return nil, callError(alwayson.NotFound, "the Thing %q has no service %q", thing, service)
+	}
+	if def == nil {
+		def = rule.service
+	}
+	inputs, err := inputsOf(def, params)
+	if err != nil {
+		return nil, err
+	}
+	c := &caller{e: e, st: st, rule: rule, name: service, part: part}
+	c.extra = []binding{{"service", service}, {"inputs", inputs}}
+	if def != nil {
+		c.output = &def.Output
+		c.timeout = def.Timeout
+	}
+	return c.call()
+}
+
+// Write prepares a write of a property. The error is a *CallError: 404 for a
+// Thing or property that is not known, 405 for one that is not writable, 400
+// for a value that does not fit.
+func (e *Engine) Write(thing, property string, v alwayson.Value) (*Call, error) {
+	st := e.state(thing)
+	if st == nil {
+		return nil, callError(alwayson.NotFound, "no device has announced the Thing %q", thing)
+	}
+	def := st.dev.Definitions.Properties[property]
+	rule, part := st.find(callWrite, property, def)
+	if rule == nil && def == nil {
+		return nil, callError(alwayson.NotFound, "the Thing %q has no property %q", thing, property)
+	}
+	if rule == nil || def != nil && !def.Writable && !rule.name.exact() {
+		return nil, callError(alwayson.MethodNotAllowed, "the property %q of the Thing %q is not writable", property, thing)
+	}
+	value := v.Unwrap()
+	if value.IsNothing() {
+		return nil, callError(alwayson.BadRequest, "property %q: a value is wanted", property)
+	}
+	if def != nil {
+		var err error
+		if value, err = Convert(&def.FieldDefinition, ToJSON(v)); err != nil {
+			return nil, callError(alwayson.BadRequest, "property %q: %s", property, err)
+		}
+		if err = def.permits(value); err != nil {
+			return nil, callError(alwayson.BadRequest, "property %q: %s", property, err)
+		}
+	}
+	c := &caller{e: e, st: st, rule: rule, name: property, part: part}
+	c.extra = []binding{{"property", property}, {"value", ToJSON(value)}}
+	call, err := c.call()
+	if err == nil && call.Confirm == ConfirmEcho && len(rule.replies) == 0 {
+		call.EchoProperty, call.EchoValue = property, value
+	}
+	return call, err
+}
+
+// permits checks a value against min, max and the permitted texts.
+func (p *Property) permits(v alwayson.Value) error {
+	if f, ok := asFloat(ToJSON(v)); ok {
+		if p.Min != nil && f < *p.Min {
+			return fmt.Errorf("%v is below the minimum %v", f, *p.Min)
+		}
+		if p.Max != nil && f > *p.Max {
+			return fmt.Errorf("%v is over the maximum %v", f, *p.Max)
+		}
+	}
+	if p.Values == nil {
+		return nil
+	}
+	text, err := toText(ToJSON(v))
+	if err == nil && contains(p.Values, text) {
+		return nil
+	}
+	return fmt.Errorf("%q is not one of the permitted values %q", shorten(text, 60), p.Values)
+}
+
+// Read prepares the question for a property. It ends with the next value of it,
+// or with a reply. The error is a *CallError: 404 for a Thing that is not known,
+// 405 where a device cannot be asked.
+func (e *Engine) Read(thing, property string) (*Call, error) {
+	st := e.state(thing)
+	if st == nil {
+		return nil, callError(alwayson.NotFound, "no device has announced the Thing %q", thing)
+	}
+	rule, part := st.find(callRead, property, nil)
+	if rule == nil {
+		return nil, callError(alwayson.MethodNotAllowed, "the device of the Thing %q cannot be asked for the property %q", thing, property)
+	}
+	c := &caller{e: e, st: st, rule: rule, name: property, part: part}
+	c.extra = []binding{{"property", property}, {"value", nil}}
+	if def := st.dev.Definitions.Properties[property]; def != nil {
+		c.output = &def.FieldDefinition
+	}
+	call, err := c.call()
+	if err == nil && len(rule.replies) == 0 {
+		call.EchoProperty, call.Confirm = property, ConfirmEcho
+	}
+	return call, err
+}
+
+// find gives the rule for a name: an exact one before one with a part, "*"
+// last, the device's own before the profile's. Among several ways the one that
+// confirms as the property wants it is taken.
+func (st *deviceState) find(k callKind, name string, def *Property) (best *callRule, part string) {
+	confirm := ConfirmSent
+	if def != nil {
+		confirm = def.Confirm
+	}
+	bestScore := -1
+	consider := func(calls []*callRule, own int) {
+		for _, c := range calls {
+			if c.kind != k {
+				continue
+			}
+			value, ok := c.name.match(name)
+			if !ok {
+				continue
+			}
+			score := own
+			switch {
+			case c.name.exact():
+				score += 40
+			case !c.name.any:
+				score += 20
+			}
+			if c.confirm == confirm {
+				score += 5
+			} else if c.confirm == ConfirmSent {
+				score += 2
+			}
+			if score > bestScore {
+				best, part, bestScore = c, value, score
+			}
+		}
+	}
+	if st.dev.rules != nil {
+		consider(st.dev.rules.calls, 10)
+	}
+	consider(st.prof.calls, 0)
+	return best, part
+}
+
+// inputsOf makes the JSON object of a service's inputs.
+func inputsOf(def *Service, params *alwayson.InfoTable) (map[string]any, error) {
+	inputs := map[string]any{}
+	if params != nil && len(params.Rows) > 0 {
+		for i, f := range params.Fields {
+			if i >= len(params.Rows[0]) {
+				break
+			}
+			v := params.Rows[0][i].Unwrap()
+			if v.IsNothing() {
+				continue
+			}
+			if def != nil {
+				in := fieldOf(def.Inputs, f.Name)
+				if in == nil {
+					return nil, callError(alwayson.BadRequest, "the service %q has no input %q", def.Name, f.Name)
+				}
+				var err error
+				if v, err = Convert(in, ToJSON(v)); err != nil {
+					return nil, callError(alwayson.BadRequest, "input %q: %s", f.Name, err)
+				}
+			}
+			inputs[f.Name] = ToJSON(v)
+		}
+	}
+	if def != nil {
+		for _, in := range def.Inputs {
+			if _, given := inputs[in.Name]; in.Required && !given {
+				return nil, callError(alwayson.BadRequest, "the required input %q is missing", in.Name)
+			}
+		}
+	}
+	return inputs, nil
+}
+
+// caller assembles one Call.
+type caller struct {
+	e       *Engine
+	st      *deviceState
+	rule    *callRule
+	name    string
+	part    string // of the name that the rule's {part} matched
+	extra   []binding
+	output  *alwayson.FieldDefinition
+	timeout time.Duration
+}
+
+func (c *caller) call() (*Call, error) {
+	r := c.rule
+	out := &Call{Thing: c.st.dev.Thing, Name: c.name, Route: r.route, Serial: r.serial, Confirm: r.confirm}
+	for _, d := range []time.Duration{c.timeout, r.timeout, c.e.opt.DefaultTimeout} {
+		if out.Timeout == 0 {
+			out.Timeout = min(d, maxTimeout)
+		}
+	}
+	if r.name.level.name != "" {
+		c.extra = append(c.extra, binding{r.name.level.name, c.part})
+	}
+	var id any
+	if r.numeric {
+		n := c.e.opt.NewNumericRequestID()
+		id, out.Request = int(n), strconv.FormatInt(n, 10)
+	} else {
+		out.Request = c.e.opt.NewRequestID()
+		id = out.Request
+	}
+	c.extra = append(c.extra, binding{"request", id})
+	if r.request == requestNone {
+		out.Request = ""
+	}
+	s := &scope{prof: c.st.prof, dev: c.st.dev, extra: c.extra, reply: c.e.opt.ReplyPrefix, now: time.Now().UnixMilli()}
+	for _, send := range r.send {
+		p, err := c.publication(send, s)
+		if err != nil {
+			return nil, callError(alwayson.BadRequest, "%s %q: %s", nounOf(r.kind), c.name, err)
+		}
+		out.Send = append(out.Send, p)
+	}
+	if len(r.replies) > 0 {
+		out.answer = c.answer
+	}
+	return out, nil
+}
+
+func nounOf(k callKind) string {
+	if k == callService {
+		return "service"
+	}
+	return "property"
+}
+
+func (c *caller) publication(send sendRule, s *scope) (Publication, error) {
+	topic, err := send.topic.topic(s)
+	if err != nil {
+		return Publication{}, err
+	}
+	if send.topic.uses("device") && !c.st.prof.permits(topic) {
+		return Publication{}, fmt.Errorf("the topic %q lies outside the profile's allow_topics", topic)
+	}
+	payload, err := send.payload.payload(s)
+	return Publication{Topic: topic, Payload: payload}, err
+}

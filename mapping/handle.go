@@ -1,0 +1,313 @@
+package mapping
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// Handle gives what a message means: the effects of every rule that hears it,
+// in the order of the rules. It never fails; what cannot be used is Rejected.
+// The effects keep no part of in.
+func (e *Engine) Handle(in *Input, dst []Effect) []Effect {
+	h := handler{e: e, in: in, dst: dst}
+	if len(in.Payload) > e.opt.Limits.PayloadBytes {
+		return append(dst, &Rejected{Reason: ReasonTooLarge, Rule: "-",
+			Detail: fmt.Sprintf("payload of %d bytes; at most %d are taken", len(in.Payload), e.opt.Limits.PayloadBytes)})
+	}
+	if !ValidTopic(in.Topic) {
+		return append(dst, &Rejected{Reason: ReasonMalformed, Rule: "-", Detail: "not a topic"})
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	var buf [16]*entry
+	hits := h.match(buf[:0])
+	for _, ent := range hits {
+		h.run(ent)
+	}
+	if !h.heard {
+		h.reject("", "-", ReasonUnknownRule, "no rule listens to the topic")
+	}
+	return h.dst
+}
+
+// handler works on one message. It holds e.mu for reading.
+type handler struct {
+	e     *Engine
+	in    *Input
+	dst   []Effect
+	heard bool // a rule's pattern matched
+	note  func(r *rule, levels []string, why string)
+
+	msg    message // under format and encoding
+	format string
+	enc    string
+	read   bool
+	levels [8]string
+}
+
+func (h *handler) match(hits []*entry) []*entry {
+	hits = h.e.static.Match(h.in.Topic, hits)
+	if h.e.dynamic.Len() > 0 {
+		hits = h.e.dynamic.Match(h.in.Topic, hits)
+	}
+	if len(hits) > 1 {
+		sort.SliceStable(hits, func(i, j int) bool { return hits[i].before(hits[j]) })
+	}
+	return hits
+}
+
+func (a *entry) before(b *entry) bool {
+	if a.rule.order != b.rule.order {
+		return a.rule.order < b.rule.order
+	}
+	if a.state != nil && b.state != nil && a.state != b.state {
+		return a.state.dev.Thing < b.state.dev.Thing
+	}
+	return false
+}
+
+func (h *handler) reject(thing, rule string, reason Reason, detail string) {
+	h.dst = append(h.dst, &Rejected{Thing: thing, Rule: rule, Reason: reason, Detail: detail})
+}
+
+func (h *handler) say(r *rule, why string) {
+	if h.note != nil {
+		h.note(r, nil, why)
+	}
+}
+
+// message decodes the payload for a rule; false when it is not of its format,
+// which is then Rejected.
+func (h *handler) message(r *rule, thing string) bool {
+	if !h.read || h.format != r.format || h.enc != r.encoding {
+		h.msg.read(h.in, r.format, r.encoding, h.e.opt.Limits)
+		h.format, h.enc, h.read = r.format, r.encoding, true
+	}
+	if h.msg.err != nil {
+		h.reject(thing, r.id, payloadReason(h.msg.err), "payload: "+h.msg.err.Error())
+		return false
+	}
+	return true
+}
+
+// run applies one rule.
+func (h *handler) run(ent *entry) {
+	r := ent.rule
+	levels, ok := ent.pat.capture(h.in.Topic, h.levels[:0])
+	if !ok {
+		return
+	}
+	h.heard = true
+	s := scope{prof: r.prof, msg: &h.msg, names: ent.pat.names, levels: levels, reply: h.e.opt.ReplyPrefix}
+	if h.note != nil {
+		h.note(r, levels, "")
+	}
+	if r.kind == kindAnnounce {
+		h.announce(r, &s)
+		return
+	}
+	if r.kind == kindPresence && r.presence.all {
+		if h.message(r, "") && h.when(r, &s, "") {
+			h.presenceOf(r, &s, "")
+		}
+		return
+	}
+	var one [1]*deviceState
+	states, name, fault := h.statesOf(ent, &s, one[:0])
+	switch {
+	case fault != "":
+		h.reject(name, r.id, ReasonIdentity, fault)
+	case len(states) == 0:
+		h.unclaimed(r, &s, name)
+	}
+	for _, st := range states {
+		s.dev, s.extra = st.dev, nil
+		switch ok := h.message(r, st.dev.Thing); {
+		case ok && h.when(r, &s, st.dev.Thing):
+			h.apply(r, &s, st)
+		case !ok && r.kind == kindReply && r.request == requestLevel && !r.fail:
+			h.reply(r, &s, st) // the call ends with what was wrong
+		}
+	}
+}
+
+// when tests a rule's condition; an error is Rejected and means no.
+func (h *handler) when(r *rule, s *scope, thing string) bool {
+	ok, err := s.test(r.when)
+	if err != nil {
+		h.reject(thing, r.id, ReasonExpression, "when: "+err.Error())
+		return false
+	}
+	if !ok {
+		h.say(r, "its condition when is not true")
+	}
+	return ok
+}
+
+// statesOf finds the devices that a message of a rule is of. name is the
+// Thing's where the topic names it; fault says why the message may not speak
+// for it.
+func (h *handler) statesOf(ent *entry, s *scope, dst []*deviceState) (states []*deviceState, name, fault string) {
+	r := ent.rule
+	switch {
+	case ent.state != nil:
+		return append(dst, ent.state), ent.state.dev.Thing, ""
+	case r.thing.mode == byTemplate:
+		raw, err := r.prof.thing.name(s)
+		if err == nil {
+			name, err = ThingName(raw)
+		}
+		if err != nil {
+			return nil, "", err.Error()
+		}
+		st := h.e.things[name]
+		if st == nil {
+			return nil, name, ""
+		}
+		if st.prof != r.prof {
+			return nil, name, "the Thing belongs to " + st.dev.origin()
+		}
+		if st.dev.raw != raw {
+			return nil, name, fmt.Sprintf("the Thing belongs to the device %q", st.dev.raw)
+		}
+		return append(dst, st), name, ""
+	case r.thing.mode == byIndex:
+		sig := r.prof.signatures[r.thing.sig]
+		key := indexKey{r.prof.sigBase + r.thing.sig, signatureOf(sig, func(n string) any {
+			v, _ := s.level(n)
+			return v
+		})}
+		return h.e.index[key], "", ""
+	}
+	return nil, "", ""
+}
+
+// unclaimed tells that the message is of a device that is not known.
+func (h *handler) unclaimed(r *rule, s *scope, name string) {
+	if r.kind == kindReply || r.kind == kindLeave {
+		h.say(r, "the device is not known")
+		return
+	}
+	if r.when != nil && !r.when.uses("device") {
+		if !h.message(r, name) || !h.when(r, s, name) {
+			return
+		}
+	}
+	h.say(r, "the device has not announced itself")
+	for _, eff := range h.dst {
+		if u, ok := eff.(*Unclaimed); ok && u.Profile == r.prof.name && u.Thing == name {
+			return
+		}
+	}
+	h.dst = append(h.dst, &Unclaimed{Profile: r.prof.name, Thing: name})
+}
+
+func (h *handler) apply(r *rule, s *scope, st *deviceState) {
+	switch r.kind {
+	case kindPresence:
+		h.presenceOf(r, s, st.dev.Thing)
+	case kindLeave:
+		h.dst = append(h.dst, &Left{Thing: st.dev.Thing, Source: h.in.Topic})
+	case kindProperty:
+		h.values(r, s, st)
+	case kindEvent:
+		h.event(r, s, st)
+	case kindReply:
+		h.reply(r, s, st)
+	case kindUpward:
+		h.upward(r, s, st)
+	}
+}
+
+func (h *handler) presenceOf(r *rule, s *scope, thing string) {
+	p := r.presence
+	state := func(x *expression, key string) (v, ok bool) {
+		if x == nil {
+			return false, true
+		}
+		v, err := s.test(x)
+		if err != nil {
+			h.reject(thing, r.id, ReasonExpression, key+": "+err.Error())
+			return false, false
+		}
+		return v, true
+	}
+	if p.hold != nil && thing != "" {
+		if on, ok := state(p.hold, "hold"); ok {
+			h.dst = append(h.dst, &Hold{Thing: thing, On: on})
+		}
+	}
+	online, ok1 := state(p.online, "online")
+	offline, ok2 := state(p.offline, "offline")
+	if !ok1 || !ok2 {
+		return
+	}
+	if online == offline {
+		h.say(r, "neither online nor offline is true")
+		return
+	}
+	eff := &Presence{Thing: thing, Online: online, Live: !h.in.Retained}
+	if thing == "" {
+		eff.Profile = r.prof.name
+	}
+	h.dst = append(h.dst, eff)
+}
+
+func (h *handler) reply(r *rule, s *scope, st *deviceState) {
+	eff := &Reply{Thing: st.dev.Thing, Route: r.route}
+	switch r.request {
+	case requestLevel:
+		eff.Request, _ = s.level("request")
+	case requestPayload:
+		v, err := s.eval(r.reqExpr)
+		if err != nil {
+			h.reject(st.dev.Thing, r.id, ReasonExpression, "request: "+err.Error())
+			return
+		}
+		text, ok := templateText(v)
+		if !ok && !r.fail {
+			h.say(r, "the reply has no request id")
+			return
+		}
+		eff.Request = text
+	}
+	vars := make([]binding, len(s.levels))
+	for i, v := range s.levels {
+		vars[i] = binding{s.names[i], strings.Clone(v)}
+	}
+	eff.Input = &Message{rule: r, msg: h.msg.keep(), vars: vars}
+	h.dst = append(h.dst, eff)
+}
+
+func (h *handler) upward(r *rule, s *scope, st *deviceState) {
+	u := &Upward{Thing: st.dev.Thing}
+	service, _ := s.level("service")
+	request, _ := s.level("request")
+	u.Service, u.Request = strings.Clone(service), strings.Clone(request)
+	topic, err := r.upward.reply.topic(s)
+	if err != nil {
+		h.reject(st.dev.Thing, r.id, ReasonExpression, "reply: "+err.Error())
+		return
+	}
+	u.ReplyTopic = topic
+	inputs, err := s.eval(r.upward.inputs)
+	switch v := inputs.(type) {
+	case map[string]any:
+		u.Inputs = v
+	case nil:
+		u.Inputs = map[string]any{}
+	case string:
+		if v == "" {
+			u.Inputs = map[string]any{}
+			break
+		}
+		u.Problem = "the inputs must be a JSON object, not text"
+	default:
+		u.Problem = "the inputs must be a JSON object, not " + kindOf(v)
+	}
+	if err != nil {
+		u.Problem = "the inputs could not be read: " + err.Error()
+	}
+	h.dst = append(h.dst, u)
+}

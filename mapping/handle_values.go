@@ -1,0 +1,524 @@
+package mapping
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"thingbridge/edge/alwayson"
+)
+
+const (
+	timeAhead = 5 * time.Minute
+	timeFloor = 946684800000 // 2000-01-01T00:00:00Z
+)
+
+// values applies a property rule.
+func (h *handler) values(r *rule, s *scope, st *deviceState) {
+	p := r.property
+	c := collector{h: h, r: r, st: st}
+	if p.each == nil {
+		c.collect(s)
+	} else {
+		h.eachItem(r, p.each, s, st.dev.Thing, c.collect)
+	}
+	c.finish()
+}
+
+// eachItem calls f for each item of a list.
+func (h *handler) eachItem(r *rule, each *expression, s *scope, thing string, f func(*scope)) {
+	v, err := s.eval(each)
+	if err != nil {
+		h.reject(thing, r.id, ReasonExpression, "each: "+err.Error())
+		return
+	}
+	list, ok := v.([]any)
+	if !ok && v != nil {
+		h.reject(thing, r.id, ReasonMalformed, "each: a list is wanted, not "+kindOf(v))
+		return
+	}
+	for _, item := range list {
+		f(s.with(binding{"item", item}))
+	}
+}
+
+// collector gathers the values of one rule on one message.
+type collector struct {
+	h      *handler
+	r      *rule
+	st     *deviceState
+	out    []alwayson.PropertyValue
+	nulls  []string
+	none   int
+	full   bool
+	ms     int64
+	qual   string
+	doubt  bool // the time was not plausible
+	reason string
+}
+
+func (c *collector) reject(reason Reason, format string, args ...any) {
+	c.h.reject(c.st.dev.Thing, c.r.id, reason, fmt.Sprintf(format, args...))
+}
+
+func (c *collector) collect(s *scope) {
+	p := c.r.property
+	c.ms, c.qual = c.h.in.Now.UnixMilli(), alwayson.QualityGood
+	if !c.stamp(s, p.time, p.quality) {
+		return
+	}
+	switch {
+	case p.one != nil:
+		c.single(s, p.one)
+	case p.object != nil:
+		c.members(s)
+	default:
+		if c.out == nil {
+			c.out = make([]alwayson.PropertyValue, 0, len(p.values))
+		}
+		for i := range p.values {
+			v := &p.values[i]
+			value, err := s.eval(v.value)
+			if err != nil {
+				c.reject(ReasonExpression, "%s: %s", v.name, err)
+				continue
+			}
+			c.add(v.name, value, v, s)
+		}
+	}
+}
+
+// stamp takes time and quality.
+func (c *collector) stamp(s *scope, t, q *expression) bool {
+	if t != nil {
+		v, err := s.eval(t)
+		if err != nil {
+			c.reject(ReasonExpression, "time: %s", err)
+			return false
+		}
+		c.setTime(v)
+	}
+	if q != nil {
+		v, err := s.eval(q)
+		if err != nil {
+			c.reject(ReasonExpression, "quality: %s", err)
+			return false
+		}
+		c.setQuality(v)
+	}
+	return true
+}
+
+func (c *collector) setQuality(v any) {
+	if text, ok := v.(string); ok && text != "" && len(text) <= 100 && !c.doubt {
+		c.qual = strings.Clone(text)
+	}
+}
+
+// setTime takes the device's time; one that is not plausible becomes the time
+// of receipt, marked as such.
+func (c *collector) setTime(v any) {
+	c.doubt = false
+	if v == nil {
+		return
+	}
+	ms, fault := plausible(v, c.h.in.Now)
+	if fault == "" {
+		c.ms = ms
+		return
+	}
+	c.reject(ReasonTime, "%s", fault)
+	c.doubt, c.qual = true, alwayson.QualityUnverifiedSource
+}
+
+// plausible reads a time; fault says what is wrong with it.
+func plausible(v any, now time.Time) (ms int64, fault string) {
+	ms, err := toMillis(v)
+	switch {
+	case err != nil:
+		return 0, err.Error()
+	case ms < timeFloor:
+		return 0, FormatTime(ms) + " is before the year 2000"
+	case ms > now.Add(timeAhead).UnixMilli():
+		return 0, FormatTime(ms) + " is more than 5 minutes ahead"
+	}
+	return ms, ""
+}
+
+func (c *collector) single(s *scope, v *valueRule) {
+	name, err := c.name(s, v)
+	if err != nil {
+		c.reject(ReasonExpression, "property: %s", err)
+		return
+	}
+	value, err := s.eval(v.value)
+	if err != nil {
+		c.reject(ReasonExpression, "%s: %s", name, err)
+		return
+	}
+	c.add(name, value, v, s)
+}
+
+func (c *collector) name(s *scope, v *valueRule) (string, error) {
+	switch {
+	case v.name != "":
+		return v.name, nil
+	case v.nameTmpl != nil:
+		return v.nameTmpl.name(s)
+	case v.nameExpr != nil:
+		value, err := s.eval(v.nameExpr)
+		if err != nil {
+			return "", err
+		}
+		text, ok := templateText(value)
+		if !ok {
+			return "", errors.New("the name has no value")
+		}
+		return text, nil
+	}
+	name, _ := s.level("property")
+	return strings.Clone(name), nil
+}
+
+// members adds each member of an object, straight from the JSON when the
+// expression is a plain path.
+func (c *collector) members(s *scope) {
+	p := c.r.property
+	msg := s.msg
+	if x := p.object; x.path != nil && msg.json && !msg.decoded && (len(x.path) == 0 || x.gpath != "") {
+		obj := gjson.ParseBytes(msg.raw)
+		if len(x.path) > 0 {
+			obj = obj.Get(x.gpath)
+		}
+		if p.wrapper {
+			obj = c.unwrapRaw(obj)
+		}
+		if obj.IsObject() {
+			c.rawMembers(s, obj)
+			return
+		}
+		c.notObject(fromResult(obj))
+		return
+	}
+	v, err := s.eval(p.object)
+	if err != nil {
+		c.reject(ReasonExpression, "values: %s", err)
+		return
+	}
+	m, ok := v.(map[string]any)
+	if ok && p.wrapper {
+		m, ok = c.unwrap(m)
+	}
+	if !ok {
+		c.notObject(v)
+		return
+	}
+	for _, name := range sortedKeys(m) {
+		c.add(name, m[name], nil, s)
+	}
+}
+
+func (c *collector) notObject(v any) {
+	if v == nil {
+		c.none++
+		return
+	}
+	c.reject(ReasonMalformed, "values: an object is wanted, not %s", kindOf(v))
+}
+
+func (c *collector) rawMembers(s *scope, obj gjson.Result) {
+	seen := make(map[string]struct{}, 8)
+	obj.ForEach(func(k, v gjson.Result) bool {
+		name := strings.Clone(validText(k.Str))
+		if _, twice := seen[name]; !twice {
+			seen[name] = struct{}{}
+			c.add(name, fromResult(v), nil, s)
+		}
+		return !c.full
+	})
+}
+
+// unwrap takes {"values": {…}, "time": …, "quality": …} apart, if there is
+// nothing else in it.
+func (c *collector) unwrap(m map[string]any) (map[string]any, bool) {
+	inner, ok := m["values"].(map[string]any)
+	if !ok || len(m) > 3 {
+		return m, true
+	}
+	for k := range m {
+		if k != "values" && k != "time" && k != "quality" {
+			return m, true
+		}
+	}
+	c.setTime(m["time"])
+	c.setQuality(m["quality"])
+	return inner, true
+}
+
+func (c *collector) unwrapRaw(obj gjson.Result) gjson.Result {
+	var values, at, quality gjson.Result
+	other := !obj.IsObject()
+	if !other {
+		obj.ForEach(func(k, v gjson.Result) bool {
+			var slot *gjson.Result
+			switch k.Str {
+			case "values":
+				slot = &values
+			case "time":
+				slot = &at
+			case "quality":
+				slot = &quality
+			default:
+				other = true
+				return false
+			}
+			if !slot.Exists() {
+				*slot = v
+			}
+			return true
+		})
+	}
+	if other || !values.IsObject() {
+		return obj
+	}
+	c.setTime(fromResult(at))
+	c.setQuality(fromResult(quality))
+	return values
+}
+
+// add converts one value and appends it.
+func (c *collector) add(name string, v any, rule *valueRule, s *scope) {
+	if c.full {
+		return
+	}
+	if v == nil {
+		c.none++
+		if len(c.nulls) < 10 {
+			c.nulls = append(c.nulls, name)
+		}
+		return
+	}
+	if len(c.out) >= c.h.e.opt.Limits.ValuesPerMessage {
+		c.full = true
+		c.reject(ReasonTooLarge, "more than %d values in one message", c.h.e.opt.Limits.ValuesPerMessage)
+		return
+	}
+	if err := CheckMemberName(name); err != nil {
+		c.reject(ReasonName, "property %s: %s", shorten(name, 60), err)
+		return
+	}
+	value, reason, err := c.convert(name, v, rule, s)
+	if err != nil {
+		c.reject(reason, "%s: %s", name, err)
+		return
+	}
+	c.out = append(c.out, alwayson.PropertyValue{Name: name, Value: value, Time: c.ms, Quality: c.qual})
+}
+
+func (c *collector) convert(name string, v any, rule *valueRule, s *scope) (alwayson.Value, Reason, error) {
+	var def *alwayson.FieldDefinition
+	if p := c.st.dev.Definitions.Properties[name]; p != nil {
+		def = &p.FieldDefinition
+	} else if rule != nil && rule.def != nil {
+		def = &rule.def.FieldDefinition
+	} else if rule != nil && rule.typeExpr != nil {
+		t, err := s.eval(rule.typeExpr)
+		text, _ := t.(string)
+		base, ok := alwayson.ParseBaseType(text)
+		if err != nil || !ok && t != nil {
+			return alwayson.Value{}, ReasonExpression, fmt.Errorf("the type is no base type: %v %s", t, errText(err))
+		}
+		if ok {
+			def = &alwayson.FieldDefinition{Type: base}
+		}
+	}
+	if def == nil {
+		return c.st.infer(name, v, c.h.e.opt.Limits.DefinitionsPerThing)
+	}
+	if rule != nil && def.Type.IsText() && rule.value.ident == "payload" && s.msg.json {
+		if kindOf(v) == "a number" { // as the device wrote it
+			v = strings.TrimSpace(string(s.msg.raw))
+		}
+	}
+	out, err := Convert(def, v)
+	return out, ReasonType, err
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// infer converts a value to the type that the property's first value since
+// the announcement had.
+func (st *deviceState) infer(name string, v any, limit int) (alwayson.Value, Reason, error) {
+	st.mu.Lock()
+	t, known := st.inferred[name]
+	if !known {
+		if len(st.inferred)+st.dev.Definitions.count() >= limit {
+			st.mu.Unlock()
+			return alwayson.Value{}, ReasonTooLarge, fmt.Errorf("the Thing has %d properties already", limit)
+		}
+		t = inferType(v)
+		if st.inferred == nil {
+			st.inferred = make(map[string]alwayson.BaseType, 1)
+		}
+		st.inferred[name] = t
+	}
+	st.mu.Unlock()
+	def := alwayson.FieldDefinition{Type: t}
+	out, err := Convert(&def, v)
+	return out, ReasonType, err
+}
+
+func (c *collector) finish() {
+	if c.none > 0 {
+		detail := "no value"
+		if len(c.nulls) > 0 {
+			detail = strings.Join(c.nulls, ", ") + ": no value"
+		}
+		c.reject(ReasonNull, "%s", detail)
+	}
+	if len(c.out) > 0 {
+		c.h.dst = append(c.h.dst, &Values{Thing: c.st.dev.Thing, Values: c.out})
+	} else {
+		c.h.say(c.r, "it yields no values")
+	}
+}
+
+// event applies an event rule.
+func (h *handler) event(r *rule, s *scope, st *deviceState) {
+	one := func(s *scope) { h.oneEvent(r, s, st) }
+	if r.event.each == nil {
+		one(s)
+		return
+	}
+	h.eachItem(r, r.event.each, s, st.dev.Thing, one)
+}
+
+func (h *handler) oneEvent(r *rule, s *scope, st *deviceState) {
+	e := r.event
+	thing := st.dev.Thing
+	name, err := e.eventName(s)
+	if err == nil {
+		err = CheckMemberName(name)
+	}
+	if err != nil {
+		h.reject(thing, r.id, ReasonName, "event: "+err.Error())
+		return
+	}
+	eff := &Event{Thing: thing, Name: name, Time: h.in.Now}
+	if e.time != nil {
+		v, err := s.eval(e.time)
+		if err != nil {
+			h.reject(thing, r.id, ReasonExpression, "time: "+err.Error())
+		} else if v != nil {
+			if ms, fault := plausible(v, h.in.Now); fault == "" {
+				eff.Time = time.UnixMilli(ms)
+			} else {
+				h.reject(thing, r.id, ReasonTime, fault)
+			}
+		}
+	}
+	data, err := e.object(s)
+	if err != nil {
+		h.reject(thing, r.id, ReasonExpression, name+": "+err.Error())
+		return
+	}
+	var def []alwayson.FieldDefinition
+	if d := st.dev.Definitions.Events[name]; d != nil {
+		def = d.Fields
+	}
+	if eff.Data, err = eventTable(data, def); err != nil {
+		h.reject(thing, r.id, ReasonType, name+": "+err.Error())
+		return
+	}
+	h.dst = append(h.dst, eff)
+}
+
+func (e *eventRule) eventName(s *scope) (string, error) {
+	v := valueRule{name: e.name, nameExpr: e.nameExpr, nameTmpl: e.nameTmpl}
+	if v.name == "" && v.nameExpr == nil && v.nameTmpl == nil {
+		name, _ := s.level("event")
+		return strings.Clone(name), nil
+	}
+	return (&collector{}).name(s, &v)
+}
+
+// object gives the event's data as an object; nil is none.
+func (e *eventRule) object(s *scope) (map[string]any, error) {
+	if e.data == nil {
+		out := make(map[string]any, len(e.fields))
+		for i := range e.fields {
+			v, err := s.eval(e.fields[i].value)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", e.fields[i].def.Name, err)
+			}
+			out[e.fields[i].def.Name] = v
+		}
+		return out, nil
+	}
+	v, err := s.eval(e.data)
+	if err != nil {
+		return nil, err
+	}
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case map[string]any:
+		return v, nil
+	case string:
+		if v == "" {
+			return nil, nil
+		}
+	}
+	return nil, fmt.Errorf("the data must be an object, not %s", kindOf(v))
+}
+
+// eventTable makes an event's one row: declared fields by their types, others
+// inferred; nil values are left out.
+func eventTable(data map[string]any, def []alwayson.FieldDefinition) (*alwayson.InfoTable, error) {
+	if len(data) == 0 {
+		return nil, nil
+	}
+	t := &alwayson.InfoTable{Rows: make([][]alwayson.Value, 1)}
+	if len(data) > maxColumns {
+		return nil, fmt.Errorf("%d fields; at most %d are taken", len(data), maxColumns)
+	}
+	for _, name := range sortedKeys(data) {
+		v := data[name]
+		if v == nil {
+			continue
+		}
+		if err := CheckMemberName(name); err != nil {
+			return nil, err
+		}
+		field := fieldOf(def, name)
+		var value alwayson.Value
+		var err error
+		if field != nil {
+			if value, err = Convert(field, v); err != nil {
+				return nil, fmt.Errorf("field %q: %w", name, err)
+			}
+		} else {
+			value = Infer(v)
+		}
+		t.Fields = append(t.Fields, alwayson.Field{Name: name, Type: value.Type()})
+		t.Rows[0] = append(t.Rows[0], value)
+	}
+	return t, nil
+}
+
+func fieldOf(defs []alwayson.FieldDefinition, name string) *alwayson.FieldDefinition {
+	for i := range defs {
+		if defs[i].Name == name {
+			return &defs[i]
+		}
+	}
+	return nil
+}
