@@ -18,6 +18,7 @@ const (
 	typeUnsuback  = 11
 	typePingreq   = 12
 	typePingresp  = 13
+	typeGoodbye   = 14 // DISCONNECT, from a broker that uses it as in MQTT 5
 )
 
 // next reads one fixed header and decides what becomes of its packet: head and
@@ -54,6 +55,8 @@ func (c *conn) next() error {
 		if length != 0 {
 			return protocolError("a PINGRESP with %d bytes, expected none", length)
 		}
+	case typeGoodbye:
+		return errClosedByBroker
 	default:
 		return protocolError("a packet of type %d, which a broker never sends here", kind)
 	}
@@ -121,7 +124,7 @@ func (c *conn) noteSubscribe(p []byte) {
 // checkSuback lets each SUBACK through once and only with one code per filter:
 // the library indexes its list of filters by the codes.
 func (c *conn) checkSuback(length int) error {
-	if length < 2 {
+	if length < 2 || length > 2+maxString {
 		return protocolError("a SUBACK with %d bytes", length)
 	}
 	b, err := c.reader.Peek(2)

@@ -47,6 +47,14 @@ func (r *recorder) Message(m *bridge.Message) {
 	}
 	r.messages <- m
 }
+
+// ackingRecorder acknowledges each message before it records it.
+func ackingRecorder() *recorder {
+	r := newRecorder()
+	r.handle = func(m *bridge.Message) { m.Ack(); r.messages <- m }
+	return r
+}
+
 func (r *recorder) BusUp(session uint64)              { r.up <- session }
 func (r *recorder) BusDown(session uint64, err error) { r.down <- err }
 
@@ -259,8 +267,14 @@ func (b *realBroker) stop() {
 
 // eachBroker runs a test against the embedded broker and a real one.
 func eachBroker(t *testing.T, test func(t *testing.T, url string)) {
-	t.Run("embedded", func(t *testing.T) { test(t, startBroker(t, broker.Options{}).URL()) })
-	t.Run("mosquitto", func(t *testing.T) { test(t, startMosquitto(t, "persistence false").url()) })
+	t.Run("embedded", func(t *testing.T) {
+		t.Parallel()
+		test(t, startBroker(t, broker.Options{}).URL())
+	})
+	t.Run("mosquitto", func(t *testing.T) {
+		t.Parallel()
+		test(t, startMosquitto(t, "persistence false").url())
+	})
 }
 
 // cutter dials for a bus and can cut what it dialled.
