@@ -1,0 +1,47 @@
+# What can be made; "make" alone lists it.
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOFLAGS  += -trimpath
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+TOOLS    := bin/tools
+FUZZTIME ?= 1m
+BENCH    ?= .
+DEMO     ?=
+
+export VERSION
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint fuzz bench chaos cover clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## the static binary bin/thingbridge
+	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o bin/thingbridge ./cmd/thingbridge
+
+demo: build ## broker, platform, devices and bridge in one process; nothing to install
+	bin/thingbridge demo $(DEMO)
+
+test: ## everything that proves the program, in less than ten minutes
+	@.ci/test
+
+lint: ## gofmt, go vet, staticcheck, govulncheck
+	@.ci/lint
+
+fuzz: ## every fuzz target for FUZZTIME (1m)
+	@.ci/fuzz each $(FUZZTIME)
+
+bench: ## benchmarks, BENCH=regexp
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+chaos: build ## crash test: kills and cuts everything, then counts what is lost
+	CHAOS=1 go test -count=1 -timeout 2h -v -run Chaos ./integration/...
+
+cover: ## coverage of the tests in bin/cover.html
+	@mkdir -p bin
+	go test -coverpkg=./... -coverprofile=bin/cover.out ./...
+	go tool cover -func=bin/cover.out | tail -1
+	go tool cover -html=bin/cover.out -o bin/cover.html
+
+clean: ## remove what was made
+	rm -rf bin dist
