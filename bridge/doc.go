@@ -1,1 +1,50 @@
+// Package bridge joins devices on MQTT with Things on the platform: registry,
+// life cycle, service relay, property flow and events. It knows no MQTT and no
+// WebSocket library; the interfaces it needs stand in ports.go.
+//
+// Order: messages are worked off one by one, in the order in which the Bus hands
+// them over. Values and events of one Thing reach the platform in that order,
+// one push at a time; different Things go in parallel. Messages that came before
+// their Thing's announcement are looked at again in their place in the order.
+//
+// Loss: a QoS 1 message is acknowledged only after everything that it means is
+// kept: values and events by the Outbox, announcements and presence by the
+// Store. A push that fails for the connection or for time is made again from the
+// same records, so the platform may get a value twice and never not at all; a
+// value that the platform refuses for what it is, is found by halving the push,
+// dropped and counted. What has no subscription, stays below a threshold, or is
+// retained and unchanged, is counted and not pushed. Replies that answer no call are
+// counted and ignored.
+//
+// Blocking: Message blocks only while the Outbox's Append does. The platform's
+// events and all queries take short locks. A service call, write or read ends
+// exactly once and within its time; no goroutine waits for it.
+//
+// # Who owns what
+//
+//   - The bus's goroutine runs Message: the Engine's rules, the registry, the
+//     Outbox's Append. It alone gives the Engine live messages.
+//   - The keeper's goroutine closes the gap between intent and reality: it alone
+//     calls Platform.Want, Unwant and Rebind and changes the Bus's filters, and
+//     it runs every timer, call time-outs included.
+//   - The scheduler's goroutine owns each Thing's push filters and its place in
+//     the Outbox: it alone reads records and starts pushes. Answers are put
+//     into a list for it.
+//   - The saver's goroutine alone writes to the Store.
+//   - The platform's goroutine runs the PlatformEvents: they change tables and
+//     wake the others.
+//
+// Locks, in the order in which they may be taken: Bridge.life (the registry and
+// the Engine change together), Bridge.mu (the registry), scheduler.mu, and the
+// small tables' own. The Bus's Publish and Message.Ack, which never block and never call
+// back, are the only foreign calls that may be made under life, none under the others.
+//
+// # The end
+//
+// Run stops in this order: messages are no longer taken, and stay
+// unacknowledged; requests are answered 503; no new push starts; calls and pushes in
+// flight have Options.StopTimeout to end, then the calls are answered 503 and the pushed
+// records stay in the Outbox; the registry is saved; Run returns. Bus and Platform
+// must run until then. Unbinding is the Platform's own last deed, closing files
+// their owner's.
 package bridge

@@ -1,0 +1,119 @@
+package bridge
+
+import (
+	"sync"
+	"time"
+
+	"thingbridge/mapping"
+)
+
+const (
+	askPause = 10 * time.Millisecond // between two asks: at most 100 a second
+	askQueue = 20_000                // the oldest goes first
+	askKept  = 200_000               // remembered times of asks
+)
+
+// asker sends what devices must be asked for because it is not retained: at a
+// bounded rate, each question at most once per its interval, again after each
+// interval as long as the occasion stands.
+type asker struct {
+	b *Bridge
+
+	// mu guards the following.
+	mu      sync.Mutex
+	queue   []mapping.Publication
+	running bool
+	last    map[string]time.Time // by Thing and topic
+	repeat  map[string]*timer    // the same
+}
+
+func newAsker(b *Bridge) *asker {
+	return &asker{b: b, last: map[string]time.Time{}, repeat: map[string]*timer{}}
+}
+
+func (a *asker) connected() {
+	for _, q := range a.b.engine.Asks(mapping.AskConnect, "") {
+		a.put("", q)
+	}
+}
+
+func (a *asker) thing(on mapping.AskOn, t *thing) {
+	for _, q := range a.b.engine.Asks(on, t.name) {
+		a.put(t.name, q)
+	}
+}
+
+func (a *asker) profile(on mapping.AskOn, members []*thing) {
+	for _, t := range members {
+		a.thing(on, t)
+	}
+}
+
+// put queues a question unless it was asked within its interval.
+func (a *asker) put(thing string, q mapping.Ask) {
+	key := thing + "\x00" + q.Topic + "\x00" + string(q.Payload)
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if q.Every > 0 {
+		if last, ok := a.last[key]; ok && now.Sub(last) < q.Every {
+			return
+		}
+		if len(a.last) >= askKept {
+			clear(a.last)
+		}
+		a.last[key] = now
+		a.b.timers.stop(a.repeat[key])
+		if len(a.repeat) < askKept {
+			a.repeat[key] = a.b.timers.after(q.Every, func() { a.again(thing, key, q) })
+		}
+	}
+	a.queueLocked(q.Publication)
+}
+
+// again repeats a question while the broker is connected and the Thing's device is there.
+func (a *asker) again(thing, key string, q mapping.Ask) {
+	a.b.mu.Lock()
+	stands := a.b.busUp
+	if t := a.b.things[thing]; thing != "" {
+		stands = stands && t != nil && a.b.wantedLocked(t)
+	}
+	a.b.mu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !stands {
+		delete(a.repeat, key)
+		return
+	}
+	a.last[key] = time.Now()
+	a.repeat[key] = a.b.timers.after(q.Every, func() { a.again(thing, key, q) })
+	a.queueLocked(q.Publication)
+}
+
+func (a *asker) queueLocked(p mapping.Publication) {
+	if len(a.queue) >= askQueue {
+		a.queue = a.queue[1:]
+		a.b.metrics.asksDropped.Inc()
+	}
+	a.queue = append(a.queue, p)
+	if !a.running {
+		a.running = true
+		a.b.timers.after(0, a.next)
+	}
+}
+
+// next sends one question.
+func (a *asker) next() {
+	a.mu.Lock()
+	if len(a.queue) == 0 {
+		a.running, a.queue = false, nil
+		a.mu.Unlock()
+		return
+	}
+	p := a.queue[0]
+	a.queue = a.queue[1:]
+	a.mu.Unlock()
+	a.b.metrics.asks.Inc()
+	a.b.bus.Publish(Publication{Topic: p.Topic, Payload: p.Payload, QoS: 1, Expires: time.Now().Add(time.Minute)}, nil)
+	a.b.timers.after(askPause, a.next)
+}

@@ -1,0 +1,225 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"thingbridge/mapping"
+)
+
+// Bridge joins a Bus and a Platform. It implements BusEvents and
+// PlatformEvents; its queries may be called from any goroutine.
+type Bridge struct {
+	opt      Options
+	engine   *mapping.Engine
+	log      *slog.Logger
+	metrics  *metrics
+	platform Platform
+	bus      Bus
+
+	things_, services permission
+	upwardServices    globs
+
+	timers *timers
+	sched  *scheduler
+	relay  *relay
+	keeper *keeper
+	saver  *saver
+	marker marker
+	asks   *asker
+	wait   *waiting
+	prov   *provisioner
+
+	// life serialises what changes the registry and the Engine together. It is
+	// taken before mu, and only by the bus's and the keeper's goroutine.
+	life sync.Mutex
+
+	// mu guards the following. Nothing is called under it but the Engine's and
+	// this package's own pure functions.
+	mu         sync.Mutex
+	things     map[string]*thing              // by Thing name
+	byBind     map[string]*thing              // by platform name without case
+	children   map[string]map[string]struct{} // by parent
+	profileOff map[string]bool                // profiles whose every device is gone
+	early      *earlyPresence                 // presence of Things not announced yet
+	retained   map[string][]sentHash          // what the platform had before the restart
+	problems   problemRing                    // of nobody's Thing
+	clashes    map[string]string              // refused Thing name: what it clashes with
+	episodes   map[string]*episode
+
+	upwardsInFlight             int
+	busReset                    time.Time
+	platformUp, busUp           bool
+	platformSession, busSession uint64
+	platformSince, busSince     time.Time
+	platformErr, busErr         error
+
+	stopping  atomic.Bool
+	startedAt time.Time
+}
+
+// New makes a Bridge and reads the registry from the Store: the Things of the
+// last run are registered when it returns. It starts no goroutine. An error
+// means that Options are not complete or that the Store cannot be read.
+func New(opt Options) (*Bridge, error) {
+	if err := opt.check(); err != nil {
+		return nil, err
+	}
+	opt.setDefaults()
+	b := &Bridge{
+		opt: opt, engine: opt.Engine, log: opt.Logger,
+		platform: noPlatform{}, bus: noBus{},
+		things_:        permission{newGlobs(opt.AllowThings, true), newGlobs(opt.DenyThings, true)},
+		services:       permission{newGlobs(opt.AllowServices, false), newGlobs(opt.DenyServices, false)},
+		upwardServices: newGlobs(opt.AllowPlatform, false),
+		timers:         newTimers(),
+		things:         map[string]*thing{},
+		byBind:         map[string]*thing{},
+		children:       map[string]map[string]struct{}{},
+		profileOff:     map[string]bool{},
+		early:          newEarlyPresence(opt.Limits.Things),
+		retained:       map[string][]sentHash{},
+		clashes:        map[string]string{},
+		episodes:       map[string]*episode{},
+		startedAt:      time.Now(),
+	}
+	b.metrics = newMetrics(b)
+	b.sched = newScheduler(b)
+	b.relay = newRelay(b)
+	b.keeper = newKeeper(b)
+	b.saver = newSaver(b)
+	b.asks = newAsker(b)
+	b.wait = newWaiting(b)
+	b.prov = newProvisioner(b)
+	b.marker.init(opt.ClientID)
+	if err := b.restore(); err != nil {
+		return nil, fmt.Errorf("read the registry: %w", err)
+	}
+	if opt.Registerer != nil {
+		if err := b.metrics.register(opt.Registerer); err != nil {
+			return nil, fmt.Errorf("register the metrics: %w", err)
+		}
+	}
+	return b, nil
+}
+
+// Attach gives the Bridge the two sides it joins. Both are made with the Bridge
+// as their event handler, so they come after New; it must be called once, before
+// either side runs and before Run.
+func (b *Bridge) Attach(p Platform, bus Bus) {
+	b.platform, b.bus = p, bus
+}
+
+// Run does the Bridge's work until ctx ends, then stops in order: nothing new is
+// taken, what is in flight has StopTimeout to finish, the rest is kept in the
+// outbox or told that the bridge stops, the registry is saved. Bus and Platform
+// must still run until Run has returned, so that acknowledgements and answers get
+// out. It returns nil after a stop that was asked for.
+func (b *Bridge) Run(ctx context.Context) error {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, run := range []func(context.Context){b.keeper.run, b.sched.run, b.saver.run} {
+		wg.Go(func() { run(work) })
+	}
+	b.start()
+	<-ctx.Done()
+	b.stopping.Store(true)
+	b.log.Info("bridge stops", "limit", b.opt.StopTimeout)
+	b.drain()
+	cancel()
+	wg.Wait()
+	return nil
+}
+
+// start tells both sides the intent that the registry holds.
+func (b *Bridge) start() {
+	b.bus.Subscribe(b.engine.Filters()...)
+	if topic := b.marker.topic; topic != "" {
+		b.bus.Subscribe(topic)
+	}
+	b.mu.Lock()
+	n := len(b.things)
+	for _, t := range b.things {
+		b.keeper.dirty(t.name)
+	}
+	b.mu.Unlock()
+	b.wait.load(b.opt.Outbox.Things())
+	b.saver.every()
+	if b.opt.Watchdog > 0 {
+		b.sched.watch()
+	}
+	b.log.Info("bridge started", "things", n)
+}
+
+// drain gives calls and pushes in flight their time, then ends the calls.
+func (b *Bridge) drain() {
+	limit := time.NewTimer(b.opt.StopTimeout)
+	defer limit.Stop()
+	b.sched.stop()
+	for b.relay.inFlight() > 0 || b.sched.pushing() > 0 {
+		select {
+		case <-b.relay.ended:
+		case <-b.sched.idle:
+		case <-limit.C:
+			b.relay.endAll("the bridge stops")
+			return
+		}
+	}
+}
+
+// episode counts repetitions of one trouble, so that the log has one line when
+// it begins and one with the count when it is over.
+type episode struct {
+	count int
+	quiet *timer
+}
+
+const episodeQuiet = 30 * time.Second
+
+// episodic logs the first of a series of equal troubles; the end, with the
+// count, is logged once it has been quiet for a while.
+func (b *Bridge) episodic(key, text string, args ...any) {
+	b.mu.Lock()
+	e := b.episodes[key]
+	first := e == nil
+	if first {
+		if len(b.episodes) >= maxEpisodes {
+			b.mu.Unlock()
+			return
+		}
+		e = &episode{}
+		b.episodes[key] = e
+	}
+	e.count++
+	b.mu.Unlock()
+	if !first {
+		return
+	}
+	b.log.Warn(text, args...)
+	b.timers.after(episodeQuiet, func() { b.episodeEnd(key, text, args, 1) })
+}
+
+const maxEpisodes = 1000
+
+// episodeEnd ends an episode that counted nothing since it was looked at last.
+func (b *Bridge) episodeEnd(key, text string, args []any, counted int) {
+	b.mu.Lock()
+	e := b.episodes[key]
+	n := e.count
+	if n == counted {
+		delete(b.episodes, key)
+	}
+	b.mu.Unlock()
+	if n != counted {
+		b.timers.after(episodeQuiet, func() { b.episodeEnd(key, text, args, n) })
+		return
+	}
+	if n > 1 {
+		b.log.Warn(text+" (over)", append(args[:len(args):len(args)], "count", n)...)
+	}
+}

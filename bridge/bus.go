@@ -1,0 +1,282 @@
+package bridge
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"thingbridge/edge/alwayson"
+	"thingbridge/mapping"
+)
+
+// receipt acknowledges one message to the broker after every part of its
+// meaning is kept. A part that cannot be kept leaves it unacknowledged: the
+// broker hands it over again on the next connection.
+type receipt struct {
+	m      *Message
+	left   atomic.Int32
+	failed atomic.Bool
+}
+
+func (r *receipt) add() { r.left.Add(1) }
+
+func (r *receipt) done(err error) {
+	if err != nil {
+		r.failed.Store(true)
+	}
+	if r.left.Add(-1) == 0 && !r.failed.Load() {
+		r.m.Ack()
+	}
+}
+
+// dispatch carries one message's meaning to where it belongs. It is used on
+// one goroutine.
+type dispatch struct {
+	b     *Bridge
+	in    mapping.Input
+	r     *receipt // nil when the message was acknowledged before
+	recs  []Record
+	of    []*thing // of each record
+	again bool     // the message waited for an announcement and is looked at again
+	told  bool     // it must wait (still) for one
+}
+
+// Message implements BusEvents.
+func (b *Bridge) Message(m *Message) {
+	if b.stopping.Load() {
+		return
+	}
+	if m.Received.IsZero() {
+		m.Received = time.Now()
+	}
+	b.metrics.messages.Inc()
+	if b.markerBack(m) {
+		m.Ack()
+		return
+	}
+	d := dispatch{b: b, r: &receipt{m: m},
+		in: mapping.Input{Topic: m.Topic, Payload: m.Payload, Retained: m.Retained, Now: m.Received}}
+	d.r.left.Store(1)
+	for _, e := range b.engine.Handle(&d.in, nil) {
+		d.effect(e)
+	}
+	d.keep()
+	d.r.done(nil)
+}
+
+// record adds a record of t; of a Thing that is not registered, t is nil.
+func (d *dispatch) record(t *thing, rec Record) {
+	d.recs = append(d.recs, rec)
+	d.of = append(d.of, t)
+}
+
+// keep hands the records to the outbox, in one Append.
+func (d *dispatch) keep() {
+	if len(d.recs) == 0 {
+		return
+	}
+	b, recs, of, r := d.b, d.recs, d.of, d.r
+	if r != nil {
+		r.add()
+	}
+	b.sched.appending(of)
+	b.opt.Outbox.Append(recs, func(err error) {
+		b.sched.appended(of)
+		if err != nil {
+			b.notKept(len(recs), err)
+		}
+		if r != nil {
+			r.done(err)
+		}
+	})
+	b.sched.arrived(of)
+	for i, t := range of {
+		if t == nil {
+			b.sched.more(recs[i].Thing)
+		}
+	}
+}
+
+// notKept counts what the outbox refused. Its message stays unacknowledged, and
+// since later ones may be kept, the broker connection is made anew where the Bus
+// can do that: then they come again, in order.
+func (b *Bridge) notKept(n int, err error) {
+	b.metrics.dropped("not_kept", n)
+	b.episodic("outbox", "outbox cannot keep values; they stay with the broker", "error", err)
+	r, ok := b.bus.(Reconnector)
+	if !ok {
+		return
+	}
+	b.mu.Lock()
+	due := time.Since(b.busReset) > busResetPause
+	if due {
+		b.busReset = time.Now()
+	}
+	b.mu.Unlock()
+	if due {
+		b.timers.after(busResetPause, func() { r.Reconnect("values could not be kept") })
+	}
+}
+
+const busResetPause = 5 * time.Second
+
+func (d *dispatch) effect(e mapping.Effect) {
+	b := d.b
+	switch e := e.(type) {
+	case *mapping.Announced:
+		b.announced(e, d.r)
+	case *mapping.Left:
+		b.left(e, d.r)
+	case *mapping.Presence:
+		b.presence(e, d.r)
+	case *mapping.Hold:
+		b.touch(e.Thing, d.in.Retained)
+		b.sched.holdBack(e.Thing, e.On)
+	case *mapping.Values:
+		d.values(e)
+	case *mapping.Event:
+		d.event(e)
+	case *mapping.Reply:
+		b.touch(e.Thing, d.in.Retained)
+		b.relay.reply(e)
+	case *mapping.Upward:
+		b.touch(e.Thing, d.in.Retained)
+		b.upward(e)
+	case *mapping.Unclaimed:
+		d.unclaimed(e)
+	case *mapping.Rejected:
+		b.rejected(e)
+	}
+}
+
+// values learns the values, offers them to waiting reads and writes, and
+// makes the record that is pushed.
+func (d *dispatch) values(e *mapping.Values) {
+	b := d.b
+	b.mu.Lock()
+	t := b.things[e.Thing]
+	if t == nil {
+		b.mu.Unlock()
+		b.metrics.dropped("unknown_thing", len(e.Values))
+		return
+	}
+	fresh := d.learnLocked(t, e.Values)
+	b.mu.Unlock()
+	if !d.in.Retained {
+		b.touched(t)
+		b.relay.values(e.Thing, e.Values)
+	}
+	b.metrics.value("received", len(e.Values))
+	if skipped := len(e.Values) - len(fresh); skipped > 0 {
+		b.metrics.dropped("retained_unchanged", skipped)
+	}
+	if len(fresh) == 0 {
+		return
+	}
+	rec, err := encodeValues(e.Thing, fresh, d.in.Now)
+	if err != nil {
+		b.metrics.dropped("encoding", len(fresh))
+		b.trouble(e.Thing, "value", err.Error())
+		return
+	}
+	d.record(t, rec)
+}
+
+// learnLocked notes the values as the last known ones and returns those that
+// must be pushed: all, but retained ones that the platform has already.
+func (d *dispatch) learnLocked(t *thing, vals []alwayson.PropertyValue) []alwayson.PropertyValue {
+	fresh := vals
+	if d.in.Retained {
+		fresh = make([]alwayson.PropertyValue, 0, len(vals))
+	}
+	for i := range vals {
+		v := &vals[i]
+		if d.in.Retained && !d.b.unchangedLocked(t, v) {
+			fresh = append(fresh, *v)
+		}
+		t.learnLocked(v, d.in.Now)
+	}
+	return fresh
+}
+
+func (d *dispatch) event(e *mapping.Event) {
+	b := d.b
+	t := b.thing(e.Thing)
+	if t == nil {
+		b.metrics.event("unknown_thing")
+		return
+	}
+	if !d.in.Retained {
+		b.touched(t)
+	}
+	rec, err := encodeEvent(e, d.in.Now)
+	if err != nil {
+		b.metrics.event("encoding")
+		b.trouble(e.Thing, "event", err.Error())
+		return
+	}
+	b.metrics.event("received")
+	d.record(t, rec)
+}
+
+// touch notes that a Thing's device showed itself; what the broker kept for it
+// (retained) shows nothing.
+func (b *Bridge) touch(name string, retained bool) {
+	if retained {
+		return
+	}
+	if t := b.thing(name); t != nil {
+		b.touched(t)
+	}
+}
+
+func (b *Bridge) touched(t *thing) {
+	b.mu.Lock()
+	t.lastSeen = time.Now()
+	back := t.expired
+	t.expired = false
+	sleeper := t.device.QueueFor > 0
+	b.mu.Unlock()
+	if back {
+		b.changedPresence(t, "device shows itself again")
+	}
+	if sleeper {
+		b.timers.after(0, func() { b.relay.awake(t.name) })
+	}
+}
+
+func (b *Bridge) rejected(e *mapping.Rejected) {
+	b.metrics.reject(e.Rule, string(e.Reason))
+	b.trouble(e.Thing, string(e.Reason), e.Rule+": "+e.Detail)
+}
+
+// BusUp implements BusEvents.
+func (b *Bridge) BusUp(session uint64) {
+	b.mu.Lock()
+	fresh := !b.busUp || session != b.busSession
+	b.busUp, b.busSession, b.busErr = true, session, nil
+	if fresh {
+		b.busSince = time.Now()
+	}
+	b.mu.Unlock()
+	if fresh {
+		b.log.Info("broker connected", "session", session)
+		b.sendMarker()
+		b.asks.connected()
+	}
+}
+
+// BusDown implements BusEvents.
+func (b *Bridge) BusDown(session uint64, err error) {
+	b.mu.Lock()
+	was := b.busUp
+	b.busUp, b.busErr, b.busSince = false, err, time.Now()
+	b.mu.Unlock()
+	b.marker.nextEpoch()
+	if was {
+		if err == nil {
+			err = errors.New("closed")
+		}
+		b.log.Warn("broker connection lost", "session", session, "error", err)
+	}
+}

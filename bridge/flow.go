@@ -1,0 +1,295 @@
+package bridge
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"thingbridge/edge/alwayson"
+)
+
+// flow is how far one Thing's records are. scheduler.mu guards the first
+// part; the rest belongs to the scheduler's goroutine.
+type flow struct {
+	thing      *thing
+	bound      bool
+	subscribed bool           // in this binding
+	hold       bool           // the device is still initialising
+	listed     bool           // in the list of ready ones
+	busy       bool           // a push is in flight or its end not yet worked off
+	adding     int            // records on their way into the outbox
+	next       *subscriptions // not adopted yet
+	current    *subscriptions // the newest
+	retry      *timer
+
+	subs     *subscriptions
+	filters  []alwayson.PushFilter // as subs.list
+	partSeq  uint64                // of this record the first partUnits units are out
+	partUnit int
+	limit    int // values per push while one bad value is looked for; 0 no limit
+	tries    int // failures in a row, for the back-off
+	fails    int // of these, answers that do not say what is wrong
+}
+
+func (f *flow) openLocked() bool { return f.bound && f.subscribed && !f.hold && f.retry == nil }
+
+// scheduler gets records out of the outbox to the platform. One goroutine
+// looks at the Things that have something to do, in turn; at most one push is in
+// flight per Thing and Limits.Pushes over all, and while as many bytes are in
+// flight as pushBytes no new one starts.
+type scheduler struct {
+	b     *Bridge
+	wake  chan struct{}
+	idle  chan struct{} // a push ended
+	limit *rate.Limiter // values of a backlog; nil no limit
+	sets  subscriptionSets
+
+	// mu guards the following.
+	mu         sync.Mutex
+	ready      []*flow
+	head       int
+	results    []*push
+	inFlight   int // pushes that are not worked off
+	unanswered int
+	bytes      int
+	stopped    bool
+	stalled    time.Time // since when pushes went out and nothing was answered; zero: not
+}
+
+const (
+	pushBytes  = 32 << 20  // in flight over all Things
+	pushBody   = 256 << 10 // one push, at most
+	pushUnits  = 512       // records looked at for one push
+	backlogAge = 5 * time.Second
+)
+
+func newScheduler(b *Bridge) *scheduler {
+	s := &scheduler{b: b, wake: make(chan struct{}, 1), idle: make(chan struct{}, 1)}
+	if r := b.opt.ReplayRate; r > 0 {
+		s.limit = rate.NewLimiter(rate.Limit(r), max(pushUnits, int(r)))
+	}
+	return s
+}
+
+// more says that a Thing may have records that are not looked at yet.
+func (s *scheduler) more(name string) {
+	if t := s.b.thing(name); t != nil {
+		s.mu.Lock()
+		s.listLocked(&t.flow)
+		s.mu.Unlock()
+	}
+}
+
+func (s *scheduler) listLocked(f *flow) {
+	if f.listed || f.busy || !f.openLocked() || s.stopped {
+		return
+	}
+	f.listed = true
+	s.ready = append(s.ready, f)
+	signal(s.wake)
+}
+
+// arrived lists the Things that got records.
+func (s *scheduler) arrived(of []*thing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range of {
+		if t != nil {
+			s.listLocked(&t.flow)
+		}
+	}
+}
+
+// appending and appended count records on their way into the outbox.
+func (s *scheduler) appending(of []*thing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range of {
+		if t != nil {
+			t.flow.adding++
+		}
+	}
+}
+
+func (s *scheduler) appended(of []*thing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range of {
+		if t != nil {
+			t.flow.adding--
+			s.listLocked(&t.flow)
+		}
+	}
+}
+
+// queued reports whether a Thing has values that can get out now.
+func (s *scheduler) queued(t *thing) bool {
+	n, _, _ := s.b.opt.Outbox.Depth(t.name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := &t.flow
+	return f.bound && f.subscribed && !f.hold && (n > 0 || f.busy || f.adding > 0)
+}
+
+// gate follows the Thing's state on the platform: only Bound can be open.
+func (s *scheduler) gate(t *thing, state alwayson.BindState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := &t.flow
+	f.bound = state == alwayson.Bound
+	if !f.bound {
+		f.subscribed = false
+		return
+	}
+	s.listLocked(f)
+}
+
+// subscribed opens the gate with what the platform wants.
+func (s *scheduler) subscribed(t *thing, subs []alwayson.Subscription) {
+	set := s.sets.get(subs)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := &t.flow
+	f.subscribed, f.next, f.current = true, set, set
+	s.retryNowLocked(f)
+	s.listLocked(f)
+}
+
+// holdBack keeps a Thing's values back, or no longer.
+func (s *scheduler) holdBack(name string, on bool) {
+	t := s.b.thing(name)
+	if t == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.flow.hold = on
+	s.listLocked(&t.flow)
+}
+
+func (s *scheduler) retryNowLocked(f *flow) {
+	if f.retry != nil {
+		s.b.timers.stop(f.retry)
+		f.retry = nil
+	}
+}
+
+// pause has the flow rest for d.
+func (s *scheduler) pause(f *flow, d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retryNowLocked(f)
+	f.retry = s.b.timers.after(d, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		f.retry = nil
+		s.listLocked(f)
+	})
+}
+
+// run is the scheduler's goroutine.
+func (s *scheduler) run(ctx context.Context) {
+	for {
+		for s.step() {
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+		}
+	}
+}
+
+// step works off one answer, or looks at one ready Thing; it reports whether
+// there was anything to do.
+func (s *scheduler) step() bool {
+	s.mu.Lock()
+	if len(s.results) > 0 {
+		p := s.results[0]
+		s.results[0] = nil
+		s.results = s.results[1:]
+		s.mu.Unlock()
+		s.ended(p)
+		return true
+	}
+	s.results = nil
+	if s.head == len(s.ready) || s.inFlight >= s.b.opt.Limits.Pushes || s.bytes >= pushBytes || s.stopped {
+		if s.head == len(s.ready) {
+			s.ready, s.head = s.ready[:0], 0
+		}
+		s.mu.Unlock()
+		return false
+	}
+	f := s.ready[s.head]
+	s.ready[s.head] = nil
+	s.head++
+	f.listed = false
+	if !f.openLocked() {
+		s.mu.Unlock()
+		return true
+	}
+	f.busy = true
+	next := f.next
+	f.next = nil
+	s.mu.Unlock()
+	if next != nil {
+		s.adopt(f, next)
+	}
+	s.look(f)
+	return true
+}
+
+// release ends a look at a Thing; again lists it once more.
+func (s *scheduler) release(f *flow, again bool) {
+	s.mu.Lock()
+	f.busy = false
+	if again || f.next != nil {
+		s.listLocked(f)
+	}
+	s.mu.Unlock()
+}
+
+// pushing is how many pushes are in flight or not yet worked off.
+func (s *scheduler) pushing() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inFlight
+}
+
+// stop lets nothing new out.
+func (s *scheduler) stop() {
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+}
+
+// watch looks every second whether pushes are in flight and nothing is answered.
+func (s *scheduler) watch() {
+	s.b.timers.after(time.Second, func() {
+		s.mu.Lock()
+		stuck := !s.stalled.IsZero() && time.Since(s.stalled) >= s.b.opt.Watchdog
+		if stuck {
+			s.stalled = time.Now()
+		}
+		s.mu.Unlock()
+		if stuck {
+			s.reconnect()
+		}
+		s.watch()
+	})
+}
+
+func (s *scheduler) reconnect() {
+	s.b.mu.Lock()
+	up := s.b.platformUp
+	s.b.mu.Unlock()
+	r, ok := s.b.platform.(Reconnector)
+	if !up || !ok {
+		return
+	}
+	s.b.metrics.watchdog.Inc()
+	s.b.log.Warn("platform answers no push; reconnecting", "after", s.b.opt.Watchdog)
+	r.Reconnect("no push answered for " + s.b.opt.Watchdog.String())
+}

@@ -1,0 +1,468 @@
+package bridge_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"thingbridge/bridge"
+	"thingbridge/bridge/outbox"
+	"thingbridge/bridge/store"
+	"thingbridge/edge/alwayson"
+)
+
+const properties = "things/pump-1/properties"
+
+func TestValuesReachThePlatformInOrder(t *testing.T) {
+	bubble(t, pump("temp", "on"), func(r *rig) {
+		r.retained(announce, "{}")
+		r.live(properties, `{"temp":1,"on":true}`)
+		r.live(properties+"/temp", `2`)
+		r.live("things/pump-1/events/Alarm", `{"code":7}`)
+		r.live(properties+"/temp", `3`)
+		got := r.platform.got()
+		if len(got) > 1 && got[0] > got[1] {
+			got[0], got[1] = got[1], got[0]
+		}
+		want := []string{"pump-1.on=true", "pump-1.temp=1", "pump-1.temp=2", "pump-1!Alarm", "pump-1.temp=3"}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+func TestGateStaysClosedUntilSubscribed(t *testing.T) {
+	bubble(t, map[string][]alwayson.Subscription{}, func(r *rig) {
+		r.retained(announce, "{}")
+		r.live(properties, `{"temp":1}`)
+		r.mustState("pump-1", bridge.StateBound)
+		r.mustGot()
+		if r.acks(properties, `{"temp":1}`) != 0 {
+			t.Error("acknowledged, though nobody has the value")
+		}
+		r.platform.jobs.add(func() { r.b.Subscribed("pump-1", subs("temp")) })
+		synctest.Wait()
+		r.mustGot("pump-1.temp=1")
+		if r.acks(properties, `{"temp":1}`) != 1 {
+			t.Error("not acknowledged once")
+		}
+	})
+}
+
+func TestPushTypesAreHonoured(t *testing.T) {
+	sub := func(p alwayson.PushType, threshold float64) []alwayson.Subscription {
+		return []alwayson.Subscription{{EdgeName: "v", Push: p, Threshold: threshold}}
+	}
+	for _, c := range []struct {
+		name string
+		subs []alwayson.Subscription
+		in   []string
+		want []string
+	}{
+		{"ALWAYS: every value", sub(alwayson.PushAlways, 0), []string{"1", "1", "2"}, []string{"1", "1", "2"}},
+		{"VALUE: changes", sub(alwayson.PushValue, 0), []string{"1", "1", "2", "1"}, []string{"1", "2", "1"}},
+		{"VALUE: by more than the threshold from the previous one", sub(alwayson.PushValue, 1), []string{"1", "1.5", "2", "4"}, []string{"1", "4"}},
+		{"DEADBAND: from the last sent one", sub(alwayson.PushDeadband, 1), []string{"1", "1.5", "2.5"}, []string{"1", "2.5"}},
+		{"NEVER: none", sub(alwayson.PushNever, 0), []string{"1", "2"}, nil},
+		{"VALUE: a change of quality", sub(alwayson.PushValue, 0), []string{`{"values":{"v":1}}`, `{"values":{"v":1},"quality":"BAD"}`}, []string{"1", "1"}},
+		{"no binding: none", subs("other"), []string{"1", "2"}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, map[string][]alwayson.Subscription{"pump-1": c.subs}, func(r *rig) {
+				r.retained(announce, "{}")
+				for _, v := range c.in {
+					if !strings.HasPrefix(v, "{") {
+						v = `{"v":` + v + `}`
+					}
+					r.live(properties, v)
+					if r.acks(properties, v) == 0 {
+						t.Errorf("%s is not acknowledged", v)
+					}
+				}
+				var want []string
+				for _, v := range c.want {
+					want = append(want, "pump-1.v="+v)
+				}
+				r.mustGot(want...)
+			})
+		})
+	}
+}
+
+func TestMissingBindingsAreShownAndPushedWhenMade(t *testing.T) {
+	bubble(t, pump("temp"), func(r *rig) {
+		r.retained(announce, "{}")
+		r.live(properties, `{"temp":1,"flow":5}`)
+		r.live(properties, `{"flow":6}`)
+		r.mustGot("pump-1.temp=1")
+		if d, _ := r.b.Thing("pump-1"); d.MissingBindings["flow"] != 2 || len(d.MissingBindings) != 1 {
+			t.Errorf("missing bindings are %v, want flow twice", d.MissingBindings)
+		}
+		r.platform.jobs.add(func() { r.b.Subscribed("pump-1", subs("temp", "flow")) })
+		synctest.Wait()
+		r.mustGot("pump-1.temp=1", "pump-1.flow=6")
+		if d, _ := r.b.Thing("pump-1"); len(d.MissingBindings) != 0 {
+			t.Errorf("missing bindings are %v, want none", d.MissingBindings)
+		}
+	})
+}
+
+func TestValuesBeforeTheAnnouncementWait(t *testing.T) {
+	bubble(t, pump("temp"), func(r *rig) {
+		for i := range 5 {
+			r.live(properties, fmt.Sprintf(`{"temp":%d}`, i))
+		}
+		r.mustGot()
+		r.live(announce, `{"properties":{"temp":"NUMBER"}}`)
+		r.live(properties, `{"temp":5}`)
+		r.mustGot("pump-1.temp=0", "pump-1.temp=1", "pump-1.temp=2", "pump-1.temp=3", "pump-1.temp=4", "pump-1.temp=5")
+	})
+}
+
+func TestValuesBeforeTheAnnouncementAreBounded(t *testing.T) {
+	bubble(t, pump("temp"), func(r *rig) {
+		for i := range 100 {
+			r.live(properties, fmt.Sprintf(`{"temp":%d}`, i))
+		}
+		r.live(announce, `{}`)
+		got := r.platform.got()
+		if len(got) == 0 || len(got) > 20 || got[len(got)-1] != "pump-1.temp=99" {
+			t.Errorf("got %d values, the last %q; want at most 20, the newest last", len(got), got[max(0, len(got)-1):])
+		}
+	}, func(o *bridge.Options) { o.Limits.WaitingPerThing = 20 })
+}
+
+func TestConnectionLostInAPushLosesNothing(t *testing.T) {
+	for _, mode := range []string{"before the platform had it", "after"} {
+		t.Run(mode, func(t *testing.T) {
+			bubble(t, pump("temp"), func(r *rig) {
+				r.retained(announce, "{}")
+				r.platform.manual = true
+				for i := range 5 {
+					r.live(properties, fmt.Sprintf(`{"temp":%d}`, i))
+				}
+				if mode == "after" {
+					r.platform.mu.Lock()
+					r.platform.storeLocked(r.platform.waiting[0].req)
+					r.platform.mu.Unlock()
+				}
+				r.platform.down()
+				synctest.Wait()
+				r.live(properties, `{"temp":5}`)
+				r.platform.manual = false
+				time.Sleep(time.Minute)
+				r.platform.connect()
+				synctest.Wait()
+				got := slices.Compact(r.platform.got())
+				for i := range 6 {
+					if i >= len(got) || got[i] != fmt.Sprintf("pump-1.temp=%d", i) {
+						t.Fatalf("got %q, want 0 to 5 in order", got)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestOnePoisonedValueCostsOnlyItself(t *testing.T) {
+	bubble(t, pump("temp"), func(r *rig) {
+		r.platform.judge = func(req *alwayson.Request) (*alwayson.Response, error) {
+			for _, v := range valuesOf(req) {
+				if v.Value.Number() == 13 {
+					return alwayson.Fail(alwayson.BadRequest, "unlucky"), nil
+				}
+			}
+			return nil, nil
+		}
+		r.platform.down()
+		r.retained(announce, "{}")
+		var want []string
+		for i := range 40 {
+			r.live(properties, fmt.Sprintf(`{"temp":%d}`, i))
+			if i != 13 {
+				want = append(want, fmt.Sprintf("pump-1.temp=%d", i))
+			}
+		}
+		r.platform.connect()
+		synctest.Wait()
+		r.mustGot(want...)
+		if d, _ := r.b.Thing("pump-1"); len(d.Recent) == 0 || !strings.Contains(d.Recent[0].Text, "unlucky") {
+			t.Errorf("the platform's reason is not shown: %+v", d.Recent)
+		}
+		if d, _ := r.b.Thing("pump-1"); d.QueuedRecords != 0 {
+			t.Errorf("%d records are left", d.QueuedRecords)
+		}
+	})
+}
+
+func TestAFailingPlatformIsTriedAgain(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		resp *alwayson.Response
+		err  error
+	}{
+		{"service unavailable", alwayson.Fail(alwayson.ServiceUnavailable, "busy"), nil},
+		{"forbidden", alwayson.Fail(alwayson.Forbidden, "no"), nil},
+		{"an internal error that passes", alwayson.Fail(alwayson.InternalServerError, "oops"), nil},
+		{"no answer", nil, alwayson.ErrNoAnswer},
+		{"too many in flight", nil, alwayson.ErrBusy},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, pump("temp"), func(r *rig) {
+				failures := 2
+				r.platform.judge = func(*alwayson.Request) (*alwayson.Response, error) {
+					if failures == 0 {
+						return nil, nil
+					}
+					failures--
+					return c.resp, c.err
+				}
+				r.retained(announce, "{}")
+				r.live(properties, `{"temp":1}`)
+				r.live(properties, `{"temp":2}`)
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				r.mustGot("pump-1.temp=1", "pump-1.temp=2")
+			})
+		})
+	}
+}
+
+func TestAThingThatIsNotThereKeepsItsValues(t *testing.T) {
+	bubble(t, pump("temp"), func(r *rig) {
+		there := false
+		r.platform.judge = func(*alwayson.Request) (*alwayson.Response, error) {
+			if there {
+				return nil, nil
+			}
+			return alwayson.Fail(alwayson.NotFound, "no such thing"), nil
+		}
+		r.retained(announce, "{}")
+		r.live(properties, `{"temp":1}`)
+		r.mustState("pump-1", bridge.StateAbsent)
+		there = true
+		r.platform.jobs.add(func() { r.b.Subscribed("pump-1", subs("temp")) })
+		synctest.Wait()
+		r.mustGot("pump-1.temp=1")
+		r.mustState("pump-1", bridge.StateReady)
+	})
+}
+
+func TestPushesStayUnderTheMessageSize(t *testing.T) {
+	bubble(t, pump("text"), func(r *rig) {
+		r.platform.maxBody = 2000
+		r.platform.down()
+		r.retained(announce, "{}")
+		for i := range 50 {
+			r.live(properties, fmt.Sprintf(`{"text":"%03d%s"}`, i, strings.Repeat("x", 200)))
+		}
+		r.platform.connect()
+		synctest.Wait()
+		n := 0
+		for _, p := range r.platform.pushes {
+			size := alwayson.PushSize("pump-1")
+			for _, v := range p.vals {
+				size += v.EncodedSize()
+				if !strings.HasPrefix(v.Value.Text(), fmt.Sprintf("%03d", n)) {
+					t.Fatalf("value %d is out of order: %.10s", n, v.Value.Text())
+				}
+				n++
+			}
+			if size > 2000 {
+				t.Errorf("a push of %d bytes", size)
+			}
+		}
+		if n != 50 || len(r.platform.pushes) > 15 {
+			t.Errorf("%d values in %d pushes, want 50 in few", n, len(r.platform.pushes))
+		}
+	})
+}
+
+func TestARecordLargerThanAPushIsSplit(t *testing.T) {
+	bubble(t, pump("a", "b", "c", "d"), func(r *rig) {
+		r.platform.maxBody = 400
+		r.retained(announce, "{}")
+		r.live(properties, fmt.Sprintf(`{"a":"%[1]s","b":"%[1]s","c":"%[1]s","d":"%[1]s"}`, strings.Repeat("y", 150)))
+		if got := r.platform.got(); len(got) != 4 || len(r.platform.pushes) < 2 {
+			t.Errorf("%d values in %d pushes, want 4 in several", len(got), len(r.platform.pushes))
+		}
+	})
+}
+
+func TestOneThingsPushesNeverOverlap(t *testing.T) {
+	bubble(t, map[string][]alwayson.Subscription{"a": subs("v"), "b": subs("v")}, func(r *rig) {
+		r.platform.manual = true
+		r.retained("things/a/announce", "{}")
+		r.retained("things/b/announce", "{}")
+		for i := range 3 {
+			r.live("things/a/properties", fmt.Sprintf(`{"v":%d}`, i))
+			r.live("things/b/properties", fmt.Sprintf(`{"v":%d}`, i))
+		}
+		if n := len(r.platform.waiting); n != 2 {
+			t.Fatalf("%d pushes are in flight, want one for each Thing", n)
+		}
+		for len(r.platform.waiting) > 0 {
+			r.platform.answer(t, alwayson.OK(alwayson.Value{}), nil)
+			synctest.Wait()
+		}
+		if n := len(r.platform.got()); n != 6 {
+			t.Errorf("%d values came, want 6", n)
+		}
+	})
+}
+
+func TestOfflineLetsQueuedValuesOutFirst(t *testing.T) {
+	bubble(t, pump("temp"), func(r *rig) {
+		r.retained(announce, "{}")
+		r.platform.manual = true
+		r.live(properties, `{"temp":1}`)
+		r.live(properties, `{"temp":2}`)
+		r.live(status, "offline")
+		if !r.platform.isWanted("pump-1") {
+			t.Fatal("unbound with values in the queue")
+		}
+		r.platform.answer(t, alwayson.OK(alwayson.Value{}), nil)
+		synctest.Wait()
+		r.platform.answer(t, alwayson.OK(alwayson.Value{}), nil)
+		synctest.Wait()
+		r.mustGot("pump-1.temp=1", "pump-1.temp=2")
+		if r.platform.isWanted("pump-1") {
+			t.Error("still bound when the queue is empty")
+		}
+	})
+}
+
+func TestOfflineWaitsNoLongerThanFiveSeconds(t *testing.T) {
+	bubble(t, pump("temp"), func(r *rig) {
+		r.retained(announce, "{}")
+		r.platform.manual = true
+		r.live(properties, `{"temp":1}`)
+		r.live(announce, "")
+		time.Sleep(4900 * time.Millisecond)
+		synctest.Wait()
+		r.mustState("pump-1", bridge.StateLeaving)
+		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
+		r.mustState("pump-1", "forgotten")
+		if n, _, _ := r.outbox.Depth("pump-1"); n != 0 {
+			t.Errorf("%d records of a Thing that left are kept", n)
+		}
+	})
+}
+
+func TestWatchdogReconnectsAPlatformThatAnswersNothing(t *testing.T) {
+	bubble(t, pump("temp"), func(r *rig) {
+		r.retained(announce, "{}")
+		r.platform.manual = true
+		r.live(properties, `{"temp":1}`)
+		time.Sleep(21 * time.Second)
+		r.platform.mu.Lock()
+		n := len(r.platform.resets)
+		r.platform.manual = false
+		r.platform.mu.Unlock()
+		if n != 1 {
+			t.Fatalf("%d reconnects, want 1", n)
+		}
+		r.platform.down()
+		r.platform.connect()
+		time.Sleep(time.Minute)
+		r.mustGot("pump-1.temp=1")
+		if n := len(r.platform.resets); n != 1 {
+			t.Errorf("%d reconnects, want no more than one", n)
+		}
+	}, func(o *bridge.Options) { o.Watchdog = 20 * time.Second })
+}
+
+func TestBacklogIsReplayedAtItsRate(t *testing.T) {
+	bubble(t, map[string][]alwayson.Subscription{"pump-1": subs("temp"), "live": subs("v")}, func(r *rig) {
+		r.platform.maxBody = 800
+		r.retained(announce, "{}")
+		r.retained("things/live/announce", "{}")
+		r.platform.down()
+		for i := range 3000 {
+			r.message(properties, fmt.Sprintf(`{"temp":%d}`, i), false)
+		}
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		r.platform.connect()
+		time.Sleep(time.Second)
+		r.live("things/live/properties", `{"v":1}`)
+		got := r.platform.got()
+		if !slices.Contains(got, "live.v=1") {
+			t.Error("a live value waits behind another Thing's backlog")
+		}
+		if n := len(got); n < 500 || n > 1500 {
+			t.Errorf("%d values in the first second, want about 1,000 at the most", n)
+		}
+		time.Sleep(10 * time.Second)
+		if n := len(r.platform.got()); n != 3001 {
+			t.Errorf("%d values in the end, want 3001", n)
+		}
+	}, func(o *bridge.Options) { o.ReplayRate = 500 })
+}
+
+func TestRetainedValueUnchangedSinceBeforeARestartIsNotPushedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := store.NewMemory()
+		with := func(o *bridge.Options) { o.Store = kept }
+		first := newRig(t, pump("temp", "flow"), with)
+		first.platform.connect()
+		first.live(announce, `{}`)
+		first.live(properties+"/temp", `1`)
+		first.live(properties+"/flow", `1`)
+		first.stop()
+		second := newRig(t, pump("temp", "flow"), with)
+		defer second.stop()
+		second.platform.connect()
+		second.retained(properties+"/temp", `1`)
+		second.retained(properties+"/flow", `2`)
+		second.mustGot("pump-1.flow=2")
+		if second.acks(properties+"/temp", "1") != 1 {
+			t.Error("not acknowledged")
+		}
+		second.live(properties+"/temp", `1`)
+		second.mustGot("pump-1.flow=2", "pump-1.temp=1")
+		resp := second.answered(second.request("pump-1", alwayson.Get, alwayson.PropertyRequest(alwayson.EntityThing, "pump-1", "temp", nil)))
+		if v := alwayson.Result(resp.Content, "temp"); v.Number() != 1 {
+			t.Errorf("a read gives %v", v)
+		}
+	})
+}
+
+func TestDiskOutboxKeepsValuesOverARestart(t *testing.T) {
+	dir := t.TempDir()
+	kept := store.NewMemory()
+	for round := range 2 {
+		synctest.Test(t, func(t *testing.T) {
+			box, err := outbox.OpenDisk(filepath.Join(dir, "outbox.db"), outbox.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer box.Close()
+			r := newRig(t, pump("temp"), func(o *bridge.Options) { o.Store, o.Outbox = kept, box })
+			defer r.stop()
+			if round == 0 {
+				r.live(announce, "{}")
+				for i := range 10 {
+					r.live(properties, fmt.Sprintf(`{"temp":%d}`, i))
+					for r.acks(properties, fmt.Sprintf(`{"temp":%d}`, i)) == 0 {
+						time.Sleep(time.Millisecond)
+					}
+				}
+				r.mustGot()
+				return
+			}
+			r.platform.connect()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			got := r.platform.got()
+			if len(got) != 10 || got[0] != "pump-1.temp=0" || got[9] != "pump-1.temp=9" {
+				t.Errorf("got %q, want the ten values", got)
+			}
+		})
+	}
+}

@@ -1,0 +1,276 @@
+package bridge
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"thingbridge/edge/alwayson"
+	"thingbridge/mapping"
+)
+
+// drainTime is what a bound Thing has to get its queued values out before it
+// is unbound because its device went offline or left.
+const drainTime = 5 * time.Second
+
+// keeper closes the gap between intent and reality: its goroutine alone calls
+// the Platform's Want, Unwant and Rebind and changes the Bus's filters, and it
+// runs every timer.
+type keeper struct {
+	b    *Bridge
+	wake chan struct{}
+
+	// mu guards the following.
+	mu      sync.Mutex
+	names   map[string]struct{} // Things to look at
+	changes []mapping.Change    // filters, in the order the Engine gave them
+	waiting map[string]*lateAnnouncement
+	order   []string // of waiting
+	limit   *rate.Limiter
+}
+
+// lateAnnouncement is over the rate; a newer one of the same Thing replaces it.
+type lateAnnouncement struct {
+	a    *mapping.Announced
+	kept []func(error)
+}
+
+func newKeeper(b *Bridge) *keeper {
+	return &keeper{b: b, wake: make(chan struct{}, 1), names: map[string]struct{}{},
+		waiting: map[string]*lateAnnouncement{}, limit: announcementLimit(b.opt.Limits.AnnouncementsPerSecond)}
+}
+
+// dirty has the keeper look at a Thing.
+func (k *keeper) dirty(name string) {
+	k.mu.Lock()
+	k.names[name] = struct{}{}
+	k.mu.Unlock()
+	signal(k.wake)
+}
+
+// filters has the keeper tell the Bus of an Engine's change.
+func (k *keeper) filters(c mapping.Change) {
+	if len(c.Subscribe) == 0 && len(c.Unsubscribe) == 0 {
+		return
+	}
+	k.mu.Lock()
+	k.changes = append(k.changes, c)
+	k.mu.Unlock()
+	signal(k.wake)
+}
+
+// later puts an announcement that is over the rate aside; it reports whether it did.
+func (k *keeper) later(a *mapping.Announced, kept func(error)) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	name := a.Device.Thing
+	if w := k.waiting[name]; w != nil {
+		w.a = &mapping.Announced{Device: a.Device, Live: a.Live || w.a.Live}
+		w.kept = append(w.kept, kept)
+		return true
+	}
+	if k.limit == nil || (len(k.waiting) == 0 && k.limit.Allow()) {
+		return false
+	}
+	k.b.metrics.late.Inc()
+	if len(k.waiting) == 0 {
+		k.b.timers.after(time.Second/4, k.takeLate)
+	}
+	k.waiting[name] = &lateAnnouncement{a: a, kept: []func(error){kept}}
+	k.order = append(k.order, name)
+	return true
+}
+
+// forgetLater drops an announcement that waits, because something newer was said.
+func (k *keeper) forgetLater(name string) {
+	k.mu.Lock()
+	w := k.waiting[name]
+	delete(k.waiting, name)
+	k.mu.Unlock()
+	if w != nil {
+		for _, kept := range w.kept {
+			kept(nil)
+		}
+	}
+}
+
+// takeLate registers as many waiting announcements as the rate allows.
+func (k *keeper) takeLate() {
+	for {
+		k.mu.Lock()
+		for len(k.order) > 0 && k.waiting[k.order[0]] == nil {
+			k.order = k.order[1:]
+		}
+		if len(k.order) == 0 {
+			k.mu.Unlock()
+			return
+		}
+		if !k.limit.Allow() {
+			k.b.timers.after(time.Second/4, k.takeLate)
+			k.mu.Unlock()
+			return
+		}
+		name := k.order[0]
+		k.order = k.order[1:]
+		w := k.waiting[name]
+		delete(k.waiting, name)
+		k.mu.Unlock()
+		k.b.life.Lock()
+		k.b.register(w.a, func(err error) {
+			for _, kept := range w.kept {
+				kept(err)
+			}
+		})
+		k.b.life.Unlock()
+	}
+}
+
+func (k *keeper) expireLater(t *thing, d time.Duration) {
+	k.b.timers.after(d, func() { k.b.expire(t) })
+}
+
+// run is the keeper's goroutine.
+func (k *keeper) run(ctx context.Context) {
+	clock := time.NewTimer(time.Hour)
+	defer clock.Stop()
+	for {
+		k.reconcile()
+		next, ok := k.b.timers.run()
+		if !ok {
+			next = time.Hour
+		}
+		clock.Reset(next)
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.wake:
+		case <-k.b.timers.wake:
+		case <-clock.C:
+		}
+	}
+}
+
+// deeds are what one round of the keeper tells the Platform.
+type deeds struct{ want, unwant, rebind []string }
+
+func (k *keeper) reconcile() {
+	k.mu.Lock()
+	names, changes := k.names, k.changes
+	if len(names) > 0 {
+		k.names = map[string]struct{}{}
+	}
+	k.changes = nil
+	k.mu.Unlock()
+	for _, c := range changes {
+		if len(c.Unsubscribe) > 0 {
+			k.b.bus.Unsubscribe(c.Unsubscribe...)
+		}
+		if len(c.Subscribe) > 0 {
+			k.b.bus.Subscribe(c.Subscribe...)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	var d deeds
+	for name := range names {
+		k.consider(name, &d)
+	}
+	if len(d.unwant) > 0 {
+		k.b.platform.Unwant(d.unwant...)
+	}
+	if len(d.want) > 0 {
+		k.b.platform.Want(d.want...)
+	}
+	for _, name := range d.rebind {
+		k.b.platform.Rebind(name)
+	}
+}
+
+// consider adds to d what closes one Thing's gap.
+func (k *keeper) consider(name string, d *deeds) {
+	b := k.b
+	b.mu.Lock()
+	t := b.things[name]
+	if t == nil {
+		b.mu.Unlock()
+		return
+	}
+	want := b.wantedLocked(t)
+	told, bind, leaving := t.told, t.bind, t.leaving
+	rebind := t.rebind && want && told == bind
+	if want {
+		t.told, t.rebind, t.drainTill = bind, false, time.Time{}
+	}
+	b.mu.Unlock()
+	switch {
+	case want && told != bind:
+		if told != "" {
+			b.sched.gate(t, alwayson.Unbound)
+			d.unwant = append(d.unwant, told)
+		}
+		d.want = append(d.want, bind)
+	case want && rebind:
+		d.rebind = append(d.rebind, bind)
+	case !want && told != "":
+		if k.draining(t) {
+			return
+		}
+		b.mu.Lock()
+		t.told, t.drainTill = "", time.Time{}
+		b.mu.Unlock()
+		b.sched.gate(t, alwayson.Unbound)
+		d.unwant = append(d.unwant, told)
+	}
+	if leaving {
+		k.forget(t)
+	}
+}
+
+// draining reports whether an unwanted Thing still gets its queued values out.
+func (k *keeper) draining(t *thing) bool {
+	b := k.b
+	if !b.sched.queued(t) {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t.drainTill.IsZero() {
+		t.drainTill = time.Now().Add(drainTime)
+		b.timers.after(drainTime, func() { k.dirty(t.name) })
+		return true
+	}
+	return time.Now().Before(t.drainTill)
+}
+
+// forget takes a Thing that left out of the registry, with what is queued for it.
+func (k *keeper) forget(t *thing) {
+	b := k.b
+	b.life.Lock()
+	defer b.life.Unlock()
+	b.mu.Lock()
+	if !t.leaving || b.things[t.name] != t {
+		b.mu.Unlock()
+		return
+	}
+	delete(b.things, t.name)
+	delete(b.retained, t.name)
+	if b.byBind[foldName(t.bind)] == t {
+		delete(b.byBind, foldName(t.bind))
+	}
+	b.adoptLocked(t, "")
+	b.mu.Unlock()
+	if n, _, _ := b.opt.Outbox.Depth(t.name); n > 0 {
+		b.metrics.dropped("left", n)
+		b.opt.Outbox.Drop(t.name)
+	}
+}
+
+// isLate reports whether an announcement of the Thing waits for its turn.
+func (k *keeper) isLate(name string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.waiting[name] != nil
+}

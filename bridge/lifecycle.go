@@ -1,0 +1,366 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"thingbridge/mapping"
+)
+
+// announced brings a device into the registry. Announcements that change
+// something beyond the rate wait their turn with the keeper; values that come
+// meanwhile wait as those of any Thing not announced yet.
+func (b *Bridge) announced(a *mapping.Announced, r *receipt) {
+	b.metrics.announcements.Inc()
+	b.life.Lock()
+	defer b.life.Unlock()
+	if b.unchanged(a) {
+		b.keeper.forgetLater(a.Device.Thing)
+		return
+	}
+	if r != nil {
+		r.add()
+	}
+	done := func(err error) {
+		if r != nil {
+			r.done(err)
+		}
+	}
+	if b.keeper.later(a, done) {
+		return
+	}
+	b.register(a, done)
+}
+
+// unchanged handles an announcement that says nothing new: it shows the device,
+// and a live one ends an offline.
+func (b *Bridge) unchanged(a *mapping.Announced) bool {
+	b.mu.Lock()
+	t := b.things[a.Device.Thing]
+	if t == nil || t.leaving || !sameDevice(t.device, a.Device) {
+		b.mu.Unlock()
+		return false
+	}
+	t.seenEpoch = b.marker.epoch.Load()
+	t.restored = false
+	change := a.Live && !t.online()
+	if a.Live {
+		t.offline, t.expired, t.lastSeen = false, false, time.Now()
+		t.provision.announcedLocked()
+	}
+	b.mu.Unlock()
+	if change {
+		b.changedPresence(t, "device announced itself")
+		b.saver.thing(t.name, nil)
+	}
+	b.afterAnnounce(t, a.Live)
+	return true
+}
+
+// sameDevice reports whether two announcements say the same.
+func sameDevice(a, b *mapping.Device) bool {
+	return a.Profile == b.Profile && a.Retained == b.Retained && a.Parent == b.Parent && a.ExpireAfter == b.ExpireAfter &&
+		a.QueueFor == b.QueueFor && slices.Equal(a.Sources, b.Sources) && reflect.DeepEqual(a.Parts, b.Parts) &&
+		reflect.DeepEqual(a.Vars, b.Vars) && sameDefinitions(a.Definitions, b.Definitions)
+}
+
+func sameDefinitions(a, b *mapping.Definitions) bool { return a == b || reflect.DeepEqual(a, b) }
+
+// register gives the device to the Engine and takes it into the registry.
+// life is held.
+func (b *Bridge) register(a *mapping.Announced, kept func(error)) {
+	d := a.Device
+	if problem := b.refusal(d); problem != nil {
+		b.refuse(d, problem)
+		kept(nil)
+		return
+	}
+	change, err := b.engine.Put(d)
+	if err != nil {
+		b.refuse(d, clash(err))
+		kept(nil)
+		return
+	}
+	b.keeper.filters(change)
+	b.mu.Lock()
+	t := b.putLocked(d)
+	t.seenEpoch = b.marker.epoch.Load()
+	if a.Live {
+		t.offline, t.expired = false, false
+		t.provision.announcedLocked()
+	}
+	delete(b.clashes, d.Thing)
+	delete(b.clashes, bindName(d))
+	b.mu.Unlock()
+	b.saver.thing(d.Thing, kept)
+	b.keeper.dirty(d.Thing)
+	b.wait.announced(d)
+	b.sched.more(d.Thing)
+	b.afterAnnounce(t, a.Live)
+}
+
+func (b *Bridge) afterAnnounce(t *thing, live bool) {
+	b.asks.thing(mapping.AskAnnounce, t)
+	if live {
+		b.touched(t)
+		b.marker.probe(b, t)
+	}
+}
+
+// putLocked makes or renews the registry's entry.
+func (b *Bridge) putLocked(d *mapping.Device) *thing {
+	t := b.things[d.Thing]
+	fresh := t == nil
+	if fresh {
+		t = &thing{name: d.Thing, lastSeen: time.Now(), stateFrom: time.Now()}
+		t.flow.thing = t
+		t.offline = b.early.take(d.Thing)
+		b.things[d.Thing] = t
+	}
+	b.adoptLocked(t, d.Parent)
+	bind := bindName(d)
+	if t.bind != bind {
+		delete(b.byBind, foldName(t.bind))
+		t.bind = bind
+		b.byBind[foldName(bind)] = t
+	}
+	if !fresh && !sameDefinitions(t.device.Definitions, d.Definitions) {
+		t.rebind = true
+	}
+	if t.leaving || fresh {
+		t.leaving = false
+		b.log.Info("device announced", "thing", d.Thing, "profile", d.Profile, "topic", strings.Join(d.Sources, " "))
+	} else if t.rebind {
+		b.log.Info("device announced new definitions", "thing", d.Thing, "profile", d.Profile)
+	}
+	t.device, t.restored = d, false
+	t.drainTill = time.Time{}
+	if d.ExpireAfter > 0 && !t.expiring {
+		t.expiring = true
+		b.keeper.expireLater(t, d.ExpireAfter)
+	}
+	return t
+}
+
+// refusalError is a refusal with its metric label.
+type refusalError struct{ reason, text string }
+
+func (e *refusalError) Error() string { return e.text }
+
+// refusal says why a device may not come into the registry, nil if it may.
+func (b *Bridge) refusal(d *mapping.Device) *refusalError {
+	if !b.things_.permits(d.Thing) {
+		return &refusalError{"denied", fmt.Sprintf("thing %q is not allowed by allow.things and deny.things", d.Thing)}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.things[d.Thing] == nil && len(b.things) >= b.opt.Limits.Things {
+		return &refusalError{"limit", fmt.Sprintf("limits.things (%d) is reached", b.opt.Limits.Things)}
+	}
+	if other := b.byBind[foldName(bindName(d))]; other != nil && other.name != d.Thing {
+		return &refusalError{"clash", fmt.Sprintf("platform name %q of thing %q (%s) is taken by thing %q (%s)",
+			bindName(d), d.Thing, strings.Join(d.Sources, " "), other.name, strings.Join(other.device.Sources, " "))}
+	}
+	return nil
+}
+
+func clash(err error) *refusalError {
+	var c *mapping.ClashError
+	if errors.As(err, &c) {
+		return &refusalError{"clash", err.Error()}
+	}
+	return &refusalError{"definition", err.Error()}
+}
+
+func (b *Bridge) refuse(d *mapping.Device, why *refusalError) {
+	b.metrics.reject("announce", why.reason)
+	key := why.reason
+	if why.reason == "clash" {
+		key += "/" + d.Thing
+		b.mu.Lock()
+		if len(b.clashes) < maxClashes {
+			b.clashes[d.Thing] = why.text
+		}
+		if other := b.clashingLocked(d); other != nil {
+			other.problemLocked("clash", why.text)
+		}
+		b.mu.Unlock()
+	}
+	b.trouble(d.Thing, why.reason, why.text)
+	b.episodic("announce/"+key, "announcement refused", "thing", d.Thing, "profile", d.Profile, "reason", why.text)
+}
+
+const maxClashes = 1000
+
+func (b *Bridge) clashingLocked(d *mapping.Device) *thing {
+	if t := b.byBind[foldName(bindName(d))]; t != nil {
+		return t
+	}
+	return b.byBind[foldName(d.Thing)]
+}
+
+// left forgets a Thing, after its queued values are out.
+func (b *Bridge) left(e *mapping.Left, r *receipt) {
+	b.life.Lock()
+	defer b.life.Unlock()
+	b.keeper.forgetLater(e.Thing)
+	done := func(error) {}
+	if r != nil {
+		r.add()
+		done = r.done
+	}
+	b.leave(e.Thing, "device left", e.Source, done)
+}
+
+// leave is left for any cause. life is held.
+func (b *Bridge) leave(name, why, topic string, kept func(error)) {
+	b.mu.Lock()
+	t := b.things[name]
+	b.early.forget(name)
+	if t == nil || t.leaving {
+		b.mu.Unlock()
+		kept(nil)
+		return
+	}
+	t.leaving = true
+	b.mu.Unlock()
+	b.log.Info(why, "thing", name, "topic", topic)
+	b.keeper.filters(b.engine.Remove(name))
+	b.saver.forget(name, kept)
+	b.timers.after(0, func() { b.relay.gone(name, fmt.Sprintf("the device of %s has left", name)) })
+	b.keeper.dirty(name)
+}
+
+// presence applies what a device, or somebody for a whole profile, says about
+// being there.
+func (b *Bridge) presence(p *mapping.Presence, r *receipt) {
+	b.life.Lock()
+	defer b.life.Unlock()
+	if p.Thing == "" {
+		b.profilePresence(p)
+		return
+	}
+	b.mu.Lock()
+	t := b.things[p.Thing]
+	if t == nil {
+		b.early.put(p.Thing, !p.Online)
+		b.mu.Unlock()
+		return
+	}
+	was := t.online()
+	change := t.offline == p.Online
+	t.offline = !p.Online
+	if p.Online && p.Live {
+		t.expired = false
+	}
+	now := t.online()
+	b.mu.Unlock()
+	if change {
+		if r != nil {
+			r.add()
+			b.saver.thing(t.name, r.done)
+		} else {
+			b.saver.thing(t.name, nil)
+		}
+	}
+	if was != now {
+		b.changedPresence(t, "device says so")
+	}
+	if p.Online && p.Live {
+		b.touched(t)
+	}
+	if p.Online {
+		b.asks.thing(mapping.AskPresence, t)
+	}
+}
+
+func (b *Bridge) profilePresence(p *mapping.Presence) {
+	b.mu.Lock()
+	if b.profileOff[p.Profile] == !p.Online {
+		b.mu.Unlock()
+		return
+	}
+	b.profileOff[p.Profile] = !p.Online
+	var members []*thing
+	for _, t := range b.things {
+		if t.device.Profile == p.Profile {
+			members = append(members, t)
+		}
+	}
+	b.mu.Unlock()
+	b.log.Info("presence of a whole profile", "profile", p.Profile, "online", p.Online, "things", len(members))
+	for _, t := range members {
+		b.reconsider(t)
+	}
+	if p.Online {
+		b.asks.profile(mapping.AskPresence, members)
+	}
+}
+
+// changedPresence follows a change of one Thing's own presence.
+func (b *Bridge) changedPresence(t *thing, why string) {
+	b.mu.Lock()
+	online := t.online()
+	b.mu.Unlock()
+	b.log.Info("presence changed", "thing", t.name, "online", online, "why", why)
+	b.reconsider(t)
+}
+
+// reconsider puts t and what depends on it before the keeper; calls to a
+// device that is gone end at once.
+func (b *Bridge) reconsider(t *thing) {
+	var gone []string
+	b.mu.Lock()
+	b.familyLocked(t, 0, func(m *thing) {
+		b.keeper.dirty(m.name)
+		if !b.reachableLocked(m) {
+			gone = append(gone, m.name)
+		}
+	})
+	b.mu.Unlock()
+	if len(gone) > 0 {
+		b.timers.after(0, func() {
+			for _, name := range gone {
+				b.relay.gone(name, fmt.Sprintf("the device of %s is offline", name))
+			}
+		})
+	}
+}
+
+// expire makes a silent device offline. It runs on the keeper's goroutine.
+func (b *Bridge) expire(t *thing) {
+	b.mu.Lock()
+	limit := t.device.ExpireAfter
+	if b.things[t.name] != t || limit <= 0 {
+		t.expiring = false
+		b.mu.Unlock()
+		return
+	}
+	left := limit - time.Since(t.lastSeen)
+	change := left <= 0 && !t.expired
+	if change {
+		t.expired = true
+	}
+	b.mu.Unlock()
+	if left <= 0 {
+		left = limit
+	}
+	if change {
+		b.changedPresence(t, "silent for "+limit.String())
+	}
+	b.keeper.expireLater(t, left)
+}
+
+// announcementLimit makes the limiter for announcements; nil for no limit.
+func announcementLimit(perSecond float64) *rate.Limiter {
+	if perSecond <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond)))
+}

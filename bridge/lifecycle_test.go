@@ -1,0 +1,222 @@
+package bridge_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"thingbridge/bridge"
+	"thingbridge/bridge/store"
+)
+
+const (
+	announce = "things/pump-1/announce"
+	status   = "things/pump-1/status"
+)
+
+func TestPresenceDecidesWhatIsBound(t *testing.T) {
+	type step struct {
+		topic, payload string
+		retained       bool
+	}
+	for _, c := range []struct {
+		name  string
+		steps []step
+		want  string
+	}{
+		{"a retained announcement binds", []step{{announce, "{}", true}}, bridge.StateReady},
+		{"a live announcement binds", []step{{announce, "{}", false}}, bridge.StateReady},
+		{"offline unbinds", []step{{announce, "{}", true}, {status, "offline", false}}, bridge.StateOffline},
+		{"a retained status that comes first holds for the retained announcement", []step{{status, "offline", true}, {announce, "{}", true}}, bridge.StateOffline},
+		{"a retained announcement does not override a retained offline", []step{{announce, "{}", true}, {status, "offline", true}, {announce, "{}", true}}, bridge.StateOffline},
+		{"a retained announcement with news does not override it either", []step{{announce, "{}", true}, {status, "offline", true}, {announce, `{"description":"x"}`, true}}, bridge.StateOffline},
+		{"online binds again", []step{{announce, "{}", true}, {status, "offline", true}, {status, "online", false}}, bridge.StateReady},
+		{"a live announcement binds again", []step{{announce, "{}", true}, {status, "offline", true}, {announce, "{}", false}}, bridge.StateReady},
+		{"a live announcement binds after an early offline", []step{{status, "offline", true}, {announce, "{}", false}}, bridge.StateReady},
+		{"online alone binds nothing", []step{{status, "online", true}}, "forgotten"},
+		{"an empty announcement forgets", []step{{announce, "{}", true}, {announce, "", false}}, "forgotten"},
+		{"announced again after it left", []step{{announce, "{}", true}, {announce, "", false}, {announce, "{}", false}}, bridge.StateReady},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, pump("temp"), func(r *rig) {
+				for _, s := range c.steps {
+					r.message(s.topic, s.payload, s.retained)
+					synctest.Wait()
+				}
+				r.mustState("pump-1", c.want)
+				if got, want := r.platform.isWanted("pump-1"), c.want == bridge.StateReady; got != want {
+					t.Errorf("wanted on the platform: %v, want %v", got, want)
+				}
+				for _, s := range c.steps {
+					if r.acks(s.topic, s.payload) == 0 {
+						t.Errorf("%s %q is not acknowledged", s.topic, s.payload)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestAnnouncedAgain(t *testing.T) {
+	for _, c := range []struct {
+		name, again string
+		want        []string
+	}{
+		{"the same changes nothing", `{"properties":{"temp":"NUMBER"}}`, []string{"want pump-1"}},
+		{"new definitions have the platform look again", `{"properties":{"temp":"STRING"}}`, []string{"want pump-1", "rebind pump-1"}},
+		{"a new identifier is bound instead", `{"identifier":"SN1","properties":{"temp":"NUMBER"}}`, []string{"want pump-1", "unwant pump-1", "want *SN1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, pump("temp"), func(r *rig) {
+				r.retained(announce, `{"properties":{"temp":"NUMBER"}}`)
+				r.retained(announce, c.again)
+				if got := r.platform.history(); !slices.Equal(got, c.want) {
+					t.Errorf("the platform was told %q, want %q", got, c.want)
+				}
+			})
+		})
+	}
+}
+
+func TestNameClashIsRefusedAndShown(t *testing.T) {
+	bubble(t, pump("temp"), func(r *rig) {
+		r.retained(announce, "{}")
+		r.retained("things/PUMP-1/announce", "{}")
+		r.mustState("pump-1", bridge.StateReady)
+		r.mustState("PUMP-1", "forgotten")
+		if s := r.b.Status(); s.Clashes["PUMP-1"] == "" {
+			t.Errorf("the clash is not shown: %+v", s.Clashes)
+		}
+		if d, _ := r.b.Thing("pump-1"); len(d.Recent) == 0 {
+			t.Error("the clash is not among the Thing's problems")
+		}
+	})
+}
+
+func TestIdentifierClashIsRefused(t *testing.T) {
+	bubble(t, nil, func(r *rig) {
+		r.retained("things/a/announce", `{"identifier":"SN1"}`)
+		r.retained("things/b/announce", `{"identifier":"sn1"}`)
+		r.mustState("b", "forgotten")
+		if s := r.b.Status(); s.Clashes["b"] == "" {
+			t.Error("the clash is not shown")
+		}
+	})
+}
+
+func TestAllowDenyAndLimit(t *testing.T) {
+	bubble(t, nil, func(r *rig) {
+		for _, name := range []string{"pump-1", "Pump-2", "pump-secret", "fan-1", "pump-3"} {
+			r.retained("things/"+name+"/announce", "{}")
+		}
+		var names []string
+		for _, s := range r.b.Things(bridge.Filter{}) {
+			names = append(names, s.Name)
+		}
+		if want := []string{"Pump-2", "pump-1"}; !slices.Equal(names, want) {
+			t.Errorf("registered are %q, want %q", names, want)
+		}
+	}, func(o *bridge.Options) {
+		o.AllowThings, o.DenyThings, o.Limits.Things = []string{"pump-*"}, []string{"*secret"}, 2
+	})
+}
+
+func TestAnnouncementsOverTheRateWaitAndComeInTheEnd(t *testing.T) {
+	bubble(t, nil, func(r *rig) {
+		for i := range 30 {
+			r.message("things/t"+num(i)+"/announce", "{}", true)
+		}
+		synctest.Wait()
+		if n := len(r.b.Things(bridge.Filter{})); n != 10 {
+			t.Fatalf("at once %d Things are registered, want 10", n)
+		}
+		r.live("things/t29/announce", "")
+		time.Sleep(3 * time.Second)
+		if n := len(r.b.Things(bridge.Filter{})); n != 29 {
+			t.Errorf("in the end %d Things are registered, want 29: one left while it waited", n)
+		}
+	}, func(o *bridge.Options) { o.Limits.AnnouncementsPerSecond = 10 })
+}
+
+func TestRegistrySurvivesARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := store.NewMemory()
+		with := func(o *bridge.Options) { o.Store = kept }
+		first := newRig(t, nil, with)
+		first.live("things/live/announce", `{"properties":{"temp":"NUMBER"}}`)
+		first.retained("things/kept/announce", `{}`)
+		first.live("things/gone/announce", `{}`)
+		first.live("things/gone/announce", ``)
+		first.live("things/off/announce", `{}`)
+		first.live("things/off/status", `offline`)
+		first.stop()
+
+		second := newRig(t, nil, with)
+		defer second.stop()
+		second.platform.connect()
+		synctest.Wait()
+		for name, want := range map[string]string{"live": bridge.StateBound, "kept": bridge.StateBound, "gone": "forgotten", "off": bridge.StateOffline} {
+			second.mustState(name, want)
+		}
+		if d, _ := second.b.Thing("live"); d.Definitions == nil || d.Definitions.Properties["temp"] == nil {
+			t.Error("the definitions are lost")
+		}
+
+		second.retained("things/live/announce", `{"properties":{"temp":"NUMBER"}}`)
+		second.bus.jobs.add(func() { second.b.BusUp(1) })
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		second.mustState("live", bridge.StateBound)
+		second.mustState("kept", "forgotten")
+		second.mustState("off", bridge.StateOffline)
+	})
+}
+
+func TestMarkerSweepsNothingThatIsThere(t *testing.T) {
+	bubble(t, pump(), func(r *rig) {
+		r.retained(announce, "{}")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		r.mustState("pump-1", bridge.StateReady)
+		r.bus.jobs.add(func() { r.b.BusDown(1, nil) })
+		r.retained(announce, "{}")
+		r.bus.jobs.add(func() { r.b.BusUp(2) })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		r.mustState("pump-1", bridge.StateReady)
+		r.bus.jobs.add(func() { r.b.BusDown(2, nil) })
+		r.bus.jobs.add(func() { r.b.BusUp(3) })
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		r.mustState("pump-1", bridge.StateReady)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		r.mustState("pump-1", "forgotten")
+	})
+}
+
+func TestALiveAnnouncementIsAskedForOnceMore(t *testing.T) {
+	bubble(t, pump(), func(r *rig) {
+		r.live(announce, "{}")
+		time.Sleep(time.Second)
+		r.bus.mu.Lock()
+		defer r.bus.mu.Unlock()
+		if !slices.Equal(r.bus.refreshed, []string{announce}) {
+			t.Errorf("refreshed are %q, want the announcement's topic", r.bus.refreshed)
+		}
+	})
+}
+
+func TestRefusedBindIsShownWithThePlatformsReason(t *testing.T) {
+	bubble(t, nil, func(r *rig) {
+		r.platform.mu.Lock()
+		r.platform.refuse["pump-1"] = "not visible to this key"
+		r.platform.mu.Unlock()
+		r.retained(announce, "{}")
+		r.mustState("pump-1", bridge.StateRefused)
+		if d, _ := r.b.Thing("pump-1"); d.Reason != "not visible to this key" {
+			t.Errorf("reason is %q", d.Reason)
+		}
+	})
+}

@@ -1,0 +1,145 @@
+package bridge
+
+import (
+	"crypto/rand"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// MQTT has no mark for the end of the retained messages. The Bridge makes one:
+// after each SUBACK it publishes a nonce to a topic of its own. What the broker
+// kept was queued before it, so once the nonce comes back, and markerSettle has
+// passed, a Thing whose announcement is retained but did not come has left.
+//
+// Whether an announcement that came live is retained, MQTT 3.1.1 does not say. So
+// a Bus that is a Refresher is asked for its topic once more: what is retained
+// comes again, with the flag. Without that, it is learnt at the next connection.
+
+const (
+	markerSettle = 3 * time.Second
+	markerRetry  = 10 * time.Second
+	probePause   = 500 * time.Millisecond // between two batches
+	probeBatch   = 200
+	probeQueue   = 100_000
+)
+
+type marker struct {
+	topic string
+	epoch atomic.Uint64 // counts connections to the broker, from 1
+
+	// mu guards the following.
+	mu     sync.Mutex
+	nonce  string
+	sentAt uint64 // the epoch of nonce
+	probes []string
+	busy   bool // a batch of probes is planned
+}
+
+func (k *marker) init(clientID string) {
+	if clientID != "" {
+		k.topic = "thingbridge/" + clientID + "/marker"
+	}
+	k.epoch.Store(1)
+}
+
+// nextEpoch begins a connection: announcements seen before do not count for it.
+func (k *marker) nextEpoch() { k.epoch.Add(1) }
+
+// sendMarker publishes a nonce, and again until it comes back.
+func (b *Bridge) sendMarker() {
+	k := &b.marker
+	if k.topic == "" {
+		return
+	}
+	epoch, nonce := k.epoch.Load(), rand.Text()
+	k.mu.Lock()
+	k.nonce, k.sentAt = nonce, epoch
+	k.mu.Unlock()
+	b.bus.Publish(Publication{Topic: k.topic, Payload: []byte(nonce), QoS: 1, Expires: time.Now().Add(markerRetry)}, nil)
+	b.timers.after(markerRetry, func() {
+		k.mu.Lock()
+		again := k.nonce == nonce && k.epoch.Load() == epoch
+		k.mu.Unlock()
+		if again {
+			b.sendMarker()
+		}
+	})
+}
+
+// markerBack reports whether m is on the marker's topic, and starts the sweep
+// when it is the nonce that was sent.
+func (b *Bridge) markerBack(m *Message) bool {
+	k := &b.marker
+	if k.topic == "" || m.Topic != k.topic {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.nonce != "" && string(m.Payload) == k.nonce {
+		k.nonce = ""
+		epoch := k.sentAt
+		b.timers.after(markerSettle, func() { b.sweep(epoch) })
+	}
+	return true
+}
+
+// sweep makes Things leave whose retained announcement is no longer there.
+func (b *Bridge) sweep(epoch uint64) {
+	b.life.Lock()
+	defer b.life.Unlock()
+	if b.marker.epoch.Load() != epoch {
+		return
+	}
+	var gone []*thing
+	b.mu.Lock()
+	for _, t := range b.things {
+		if t.device.Retained && !t.leaving && t.seenEpoch < epoch {
+			gone = append(gone, t)
+		}
+	}
+	b.mu.Unlock()
+	for _, t := range gone {
+		if b.keeper.isLate(t.name) {
+			continue
+		}
+		b.leave(t.name, "device left while nobody listened", "", func(error) {})
+	}
+}
+
+// probe finds out whether the live announcement of t is retained.
+func (k *marker) probe(b *Bridge, t *thing) {
+	b.mu.Lock()
+	d := t.device
+	b.mu.Unlock()
+	if _, ok := b.bus.(Refresher); !ok || d.Retained || k.topic == "" {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.probes) < probeQueue {
+		k.probes = append(k.probes, d.Sources...)
+	}
+	if !k.busy && len(k.probes) > 0 {
+		k.busy = true
+		b.timers.after(probePause, func() { k.probeNext(b) })
+	}
+}
+
+func (k *marker) probeNext(b *Bridge) {
+	k.mu.Lock()
+	n := min(probeBatch, len(k.probes))
+	batch := k.probes[:n:n]
+	k.probes = k.probes[n:]
+	if n == 0 {
+		k.busy, k.probes = false, nil
+	}
+	k.mu.Unlock()
+	if n == 0 {
+		return
+	}
+	if r, ok := b.bus.(Refresher); ok {
+		r.Refresh(batch...)
+	}
+	b.timers.after(probePause, func() { k.probeNext(b) })
+}

@@ -1,0 +1,194 @@
+package bridge
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"thingbridge/edge/alwayson"
+)
+
+// metrics are the Bridge's own. Label values are of closed sets, but for rule,
+// which is bounded by the configuration and cut off at maxRules.
+type metrics struct {
+	messages      prometheus.Counter
+	announcements prometheus.Counter
+	late          prometheus.Counter
+	values        *prometheus.CounterVec
+	droppedValues *prometheus.CounterVec
+	events        *prometheus.CounterVec
+	pushes        prometheus.Counter
+	pushRetries   prometheus.Counter
+	pushSeconds   prometheus.Histogram
+	calls         *prometheus.CounterVec
+	callSeconds   *prometheus.HistogramVec
+	repliesLost   *prometheus.CounterVec
+	rejections    *prometheus.CounterVec
+	upwards       *prometheus.CounterVec
+	bindRefused   prometheus.Counter
+	asks          prometheus.Counter
+	asksDropped   prometheus.Counter
+	storeErrors   prometheus.Counter
+	watchdog      prometheus.Counter
+	provisions    *prometheus.CounterVec
+
+	b      *Bridge
+	things *prometheus.Desc
+	flight *prometheus.Desc
+	queue  *prometheus.Desc
+
+	mu    sync.Mutex
+	rules map[string]struct{}
+}
+
+const maxRules = 500
+
+func newMetrics(b *Bridge) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "thingbridge", Name: name, Help: help})
+	}
+	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "thingbridge", Name: name, Help: help}, labels)
+	}
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("thingbridge_"+name, help, labels, nil)
+	}
+	return &metrics{
+		messages:      counter("messages_total", "MQTT messages received."),
+		announcements: counter("announcements_total", "Announcements received, repetitions included."),
+		late:          counter("announcements_delayed_total", "Announcements over limits.announcements_per_second, which waited."),
+		values:        vec("values_total", "Property values by what became of them.", "outcome"),
+		droppedValues: vec("values_dropped_total", "Property values and records that came to nothing, by reason.", "reason"),
+		events:        vec("events_total", "Events by what became of them.", "outcome"),
+		pushes:        counter("pushes_total", "Pushes sent to the platform."),
+		pushRetries:   counter("push_retries_total", "Pushes that failed and are sent again."),
+		pushSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "thingbridge", Name: "push_seconds",
+			Help: "Time from a push to its answer.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}),
+		calls: vec("calls_total", "Service calls, property writes and reads by their end.", "kind", "outcome"),
+		callSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "thingbridge", Name: "call_seconds",
+			Help: "Time from a request to its end, of those that went to a device.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}, []string{"kind"}),
+		repliesLost: vec("replies_ignored_total", "Replies that answered no call, by reason.", "reason"),
+		rejections:  vec("rejected_total", "Messages, values and announcements refused, by rule and reason.", "rule", "reason"),
+		upwards:     vec("upward_calls_total", "Devices' calls to the platform by their end.", "outcome"),
+		bindRefused: counter("binds_refused_total", "Refusals of a bind by the platform."),
+		asks:        counter("asks_total", "Questions sent to devices."),
+		asksDropped: counter("asks_dropped_total", "Questions dropped because too many waited."),
+		storeErrors: counter("registry_errors_total", "Failed writes of the registry."),
+		watchdog:    counter("watchdog_reconnects_total", "Platform connections dropped because no push was answered."),
+		provisions:  vec("provisions_total", "Attempts to create a Thing on the platform, by their end.", "outcome"),
+		b:           b,
+		things:      desc("things", "Registered Things by state.", "state"),
+		flight:      desc("calls_in_flight", "Calls, writes and reads in flight."),
+		queue:       desc("pushes_in_flight", "Pushes in flight to the platform."),
+		rules:       map[string]struct{}{},
+	}
+}
+
+func (m *metrics) register(r prometheus.Registerer) error {
+	for _, c := range []prometheus.Collector{m.messages, m.announcements, m.late, m.values, m.droppedValues, m.events, m.pushes,
+		m.pushRetries, m.pushSeconds, m.calls, m.callSeconds, m.repliesLost, m.rejections, m.upwards, m.bindRefused, m.asks,
+		m.asksDropped, m.storeErrors, m.watchdog, m.provisions, m} {
+		if err := r.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Describe implements prometheus.Collector for what is counted when asked.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- m.things
+	ch <- m.flight
+	ch <- m.queue
+}
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	for state, n := range m.b.thingStates() {
+		ch <- prometheus.MustNewConstMetric(m.things, prometheus.GaugeValue, float64(n), state)
+	}
+	ch <- prometheus.MustNewConstMetric(m.flight, prometheus.GaugeValue, float64(m.b.relay.inFlight()))
+	ch <- prometheus.MustNewConstMetric(m.queue, prometheus.GaugeValue, float64(m.b.sched.pushing()))
+}
+
+func (m *metrics) value(outcome string, n int) { m.values.WithLabelValues(outcome).Add(float64(n)) }
+
+func (m *metrics) dropped(reason string, n int) {
+	m.droppedValues.WithLabelValues(reason).Add(float64(n))
+}
+
+func (m *metrics) event(outcome string) { m.events.WithLabelValues(outcome).Inc() }
+
+// call counts the end of a call; took is 0 for one that did not go to a device.
+func (m *metrics) call(kind, outcome string, took time.Duration) {
+	m.calls.WithLabelValues(kind, outcome).Inc()
+	if took > 0 {
+		m.callSeconds.WithLabelValues(kind).Observe(took.Seconds())
+	}
+}
+
+func (m *metrics) ignored(reason string) { m.repliesLost.WithLabelValues(reason).Inc() }
+
+func (m *metrics) reject(rule, reason string) {
+	m.mu.Lock()
+	if _, ok := m.rules[rule]; !ok {
+		if len(m.rules) >= maxRules {
+			rule = "other"
+		} else {
+			m.rules[rule] = struct{}{}
+		}
+	}
+	m.mu.Unlock()
+	m.rejections.WithLabelValues(rule, reason).Inc()
+}
+
+// States of a Thing, as shown and counted.
+const (
+	StateOffline = "offline" // the device, or what it depends on, is not there: not wanted on the platform
+	StateLeaving = "leaving" // forgotten as soon as its queued values are out
+	StateUnbound = "unbound" // wanted, but there is no connection to the platform or the bind waits
+	StateBinding = "binding" // its BIND is on its way
+	StateRefused = "refused" // the platform refuses to bind it
+	StateAbsent  = "absent"  // bound, but there is no such Thing on the platform
+	StateBound   = "bound"   // bound; the platform has not told its subscriptions yet
+	StateReady   = "ready"   // bound, and values flow
+	StateInitial = "initial" // bound, but the device asks to keep its values back
+)
+
+// stateLocked is the Thing's state in a word. Bridge.mu and scheduler.mu are held.
+func (b *Bridge) stateLocked(t *thing) string {
+	switch {
+	case t.leaving:
+		return StateLeaving
+	case !b.reachableLocked(t):
+		return StateOffline
+	case t.state == alwayson.Refused:
+		return StateRefused
+	case t.state == alwayson.Binding:
+		return StateBinding
+	case t.state != alwayson.Bound || t.told == "":
+		return StateUnbound
+	case t.absent:
+		return StateAbsent
+	case t.flow.hold:
+		return StateInitial
+	case t.flow.subscribed:
+		return StateReady
+	}
+	return StateBound
+}
+
+// thingStates counts the Things by state; every state is there.
+func (b *Bridge) thingStates() map[string]int {
+	n := map[string]int{StateOffline: 0, StateLeaving: 0, StateUnbound: 0, StateBinding: 0, StateRefused: 0,
+		StateAbsent: 0, StateBound: 0, StateReady: 0, StateInitial: 0}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sched.mu.Lock()
+	defer b.sched.mu.Unlock()
+	for _, t := range b.things {
+		n[b.stateLocked(t)]++
+	}
+	return n
+}

@@ -1,0 +1,149 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"thingbridge/edge/alwayson"
+)
+
+// verdict is what a push's end means for its records.
+type verdict int
+
+const (
+	delivered verdict = iota
+	again             // the same records once more, after a pause
+	absent            // there is no such Thing on the platform (yet)
+	bad               // something in the push is refused for what it is
+)
+
+// judge reads a push's end. fails counts earlier answers in a row that did not
+// say what is wrong.
+func judge(p *push, fails int) verdict {
+	switch {
+	case errors.Is(p.err, alwayson.ErrTooLarge):
+		return bad
+	case p.err != nil:
+		return again
+	}
+	code := p.resp.Code
+	switch code {
+	case alwayson.NotFound:
+		return absent
+	case alwayson.BadRequest, alwayson.BadOption, alwayson.MethodNotAllowed, alwayson.NotAcceptable,
+		alwayson.PreconditionFailed, alwayson.EntityTooLarge, alwayson.UnsupportedContentFormat:
+		return bad
+	}
+	if transient(code) {
+		return again
+	}
+	if code.IsSuccess() {
+		return delivered
+	}
+	if fails+1 >= poisonTries {
+		return bad
+	}
+	return again
+}
+
+// transient reports whether an error is about the platform's state or the
+// key's rights, not about what was sent.
+func transient(code alwayson.Code) bool {
+	switch code {
+	case alwayson.Unauthorized, alwayson.Forbidden, alwayson.BadGateway, alwayson.ServiceUnavailable, alwayson.GatewayTimeout:
+		return true
+	}
+	return false
+}
+
+func (p *push) failure() string {
+	if p.err != nil {
+		return p.err.Error()
+	}
+	if p.resp.Reason == "" {
+		return p.resp.Code.String()
+	}
+	return p.resp.Code.String() + ": " + p.resp.Reason
+}
+
+// ended works off a push that the platform answered, or did not.
+func (s *scheduler) ended(p *push) {
+	f := p.f
+	v := judge(p, f.fails)
+	switch v {
+	case delivered:
+		s.delivered(p)
+	case bad:
+		s.refused(p)
+	case absent:
+		f.rollback(p)
+		s.pause(f, absentRetry)
+		s.b.absent(f.thing, p.failure())
+	case again:
+		f.rollback(p)
+		if errors.Is(p.err, alwayson.ErrNotConnected) || errors.Is(p.err, alwayson.ErrConnectionLost) {
+			s.pause(f, pushRetryMin)
+		} else {
+			if p.err == nil && !transient(p.resp.Code) {
+				f.fails++
+			}
+			f.tries++
+			s.pause(f, backoff(f.tries))
+			s.b.metrics.pushRetries.Inc()
+			s.b.trouble(f.thing.name, "push", p.failure())
+		}
+	}
+	s.mu.Lock()
+	s.inFlight--
+	s.bytes -= p.size
+	s.mu.Unlock()
+	s.release(f, v == delivered || v == bad)
+	signal(s.idle)
+}
+
+func (s *scheduler) delivered(p *push) {
+	f := p.f
+	s.commit(p)
+	if p.event != nil {
+		s.b.metrics.event("sent")
+	} else {
+		s.b.metrics.value("sent", len(p.vals))
+		s.b.metrics.pushSeconds.Observe(time.Since(p.started).Seconds())
+	}
+	if f.limit > 0 {
+		if f.limit *= 2; f.limit >= pushUnits {
+			f.limit = 0
+		}
+	}
+}
+
+// refused finds the one bad value: the push is halved until it is alone, then
+// that value is dropped and counted, and what follows goes on.
+func (s *scheduler) refused(p *push) {
+	f := p.f
+	f.rollback(p)
+	if n := len(p.vals); n > 1 {
+		f.limit = n / 2
+		f.tries, f.fails = 0, 0
+		return
+	}
+	what := ""
+	if p.event != nil {
+		what = fmt.Sprintf("event %q", p.event.Name)
+		s.b.metrics.event("refused")
+	} else {
+		what = fmt.Sprintf("value of property %q", p.vals[0].Name)
+		s.b.metrics.dropped("refused", 1)
+	}
+	s.b.trouble(f.thing.name, "refused", fmt.Sprintf("the platform refuses a %s: %s", what, p.failure()))
+	s.b.episodic("refused/"+f.thing.name, "platform refuses what a device sent; it is dropped", "thing", f.thing.name, "what", what, "reason", p.failure())
+	p.vals = nil
+	s.commit(p)
+}
+
+// backoff doubles from pushRetryMin to pushRetryMax.
+func backoff(tries int) time.Duration {
+	d := pushRetryMin << min(tries-1, 10)
+	return min(d, pushRetryMax)
+}

@@ -1,0 +1,328 @@
+package bridge
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"thingbridge/edge/alwayson"
+	"thingbridge/mapping"
+)
+
+// call is one service call, write or read on its way to a device. relay.mu
+// guards it.
+type call struct {
+	t        *thing
+	c        *mapping.Call
+	kind     string // "service", "write", "read"
+	end      func(alwayson.Value, *mapping.CallError)
+	started  time.Time
+	deadline time.Time
+	timer    *timer
+	phase    phase
+	unsent   int            // publications the broker does not have yet
+	reported alwayson.Value // what an echo write saw instead
+	early    bool           // its caller was answered, it still waits for the device to wake
+}
+
+type phase uint8
+
+const (
+	queued phase = iota // behind another call of its route
+	asleep              // until the device shows itself
+	sent
+	over
+)
+
+// routeKey is what a reply without an id belongs to.
+type routeKey struct {
+	thing string
+	route mapping.RouteID
+}
+
+// route is the calls of one Thing and reply rule, oldest first.
+type route struct {
+	calls []*call // asleep or sent
+	queue []*call // behind them, when the route is serial
+}
+
+// relay is the table of calls in flight. Replies may come from the bus's
+// goroutine, requests from the platform's, time-outs from the keeper's: each call
+// ends once, by whoever comes first.
+type relay struct {
+	b     *Bridge
+	ended chan struct{} // a call ended
+
+	// mu guards the following.
+	mu        sync.Mutex
+	byRequest map[string]*call
+	routes    map[routeKey]*route
+	echo      map[string][]*call // by Thing
+	sleepers  map[string][]*call // by Thing: wait until its device shows itself
+	perThing  map[string]int
+	n         int
+	recent    map[string]struct{} // ids of calls that ended lately
+	recentIDs []string
+	recentPos int
+}
+
+// recentCalls is how many ids of ended calls are remembered, to tell a late or
+// double reply from a foreign one.
+const recentCalls = 4096
+
+func newRelay(b *Bridge) *relay {
+	return &relay{b: b, ended: make(chan struct{}, 1), byRequest: map[string]*call{}, routes: map[routeKey]*route{},
+		echo: map[string][]*call{}, sleepers: map[string][]*call{}, perThing: map[string]int{}, recent: map[string]struct{}{}, recentIDs: make([]string, recentCalls)}
+}
+
+// start takes a call in and sends it, at once or when its turn comes. end is
+// called exactly once, from any goroutine.
+func (r *relay) start(t *thing, kind string, c *mapping.Call, end func(alwayson.Value, *mapping.CallError)) {
+	timeout := c.Timeout
+	if timeout <= 0 {
+		timeout = r.b.opt.DefaultTimeout
+	}
+	now := time.Now()
+	k := &call{t: t, c: c, kind: kind, end: end, started: now, deadline: now.Add(timeout), unsent: len(c.Send)}
+	r.mu.Lock()
+	if full := r.fullLocked(t.name); full != "" {
+		r.mu.Unlock()
+		r.b.metrics.call(kind, "refused", 0)
+		end(alwayson.Value{}, &mapping.CallError{Code: alwayson.ServiceUnavailable, Text: full})
+		return
+	}
+	r.n++
+	r.perThing[t.name]++
+	k.timer = r.b.timers.after(timeout, func() { r.timeout(k, timeout) })
+	key := routeKey{t.name, c.Route}
+	rt := r.routes[key]
+	if rt == nil {
+		rt = &route{}
+		r.routes[key] = rt
+	}
+	if c.Serial && len(rt.calls) > 0 {
+		rt.queue = append(rt.queue, k)
+		r.mu.Unlock()
+		return
+	}
+	k.phase = asleep
+	rt.calls = append(rt.calls, k)
+	r.mu.Unlock()
+	r.wake(k)
+}
+
+func (r *relay) fullLocked(thing string) string {
+	lim := r.b.opt.Limits
+	if r.n >= lim.Calls {
+		return fmt.Sprintf("the bridge is full: %d calls are in flight (limits.calls)", r.n)
+	}
+	if n := r.perThing[thing]; n >= lim.CallsPerThing {
+		return fmt.Sprintf("%s is busy: %d calls are in flight (limits.calls_per_thing)", thing, n)
+	}
+	return ""
+}
+
+// awakeTime is how long after a message a sleeping device still listens.
+const awakeTime = 5 * time.Second
+
+// wake sends the call, or has it wait until its device shows itself.
+func (r *relay) wake(k *call) {
+	t, b := k.t, r.b
+	b.mu.Lock()
+	wait := t.device.QueueFor
+	sleeps := wait > 0 && time.Since(t.lastSeen) > awakeTime
+	b.mu.Unlock()
+	if sleeps {
+		r.mu.Lock()
+		if k.phase == asleep {
+			r.sleepers[t.name] = append(r.sleepers[t.name], k)
+		}
+		r.mu.Unlock()
+	}
+	switch {
+	case !sleeps:
+		r.send(k)
+	case k.kind == "write" && k.c.Confirm == mapping.ConfirmSent && k.c.EchoProperty == "":
+		r.promise(k, wait)
+	}
+}
+
+// awake sends what waited for a Thing's device to show itself.
+func (r *relay) awake(name string) {
+	r.mu.Lock()
+	list := r.sleepers[name]
+	delete(r.sleepers, name)
+	r.mu.Unlock()
+	for _, k := range list {
+		r.send(k)
+	}
+}
+
+// promise answers a write that waits for its device to wake: nobody waits as
+// long as that, and the bridge is sure to try until then.
+func (r *relay) promise(k *call, wait time.Duration) {
+	r.mu.Lock()
+	if k.phase == over || k.early || wait <= time.Until(k.deadline) {
+		r.mu.Unlock()
+		return
+	}
+	older := r.promisedLocked(k)
+	k.early = true
+	r.b.timers.stop(k.timer)
+	k.deadline = time.Now().Add(wait)
+	k.timer = r.b.timers.after(wait, func() { r.timeout(k, wait) })
+	r.mu.Unlock()
+	k.end(alwayson.Value{}, nil)
+	if older != nil {
+		r.finish(older, "superseded", alwayson.Value{}, nil)
+	}
+}
+
+// promisedLocked finds a write of the same property that waits already.
+func (r *relay) promisedLocked(k *call) *call {
+	for _, other := range r.sleepers[k.t.name] {
+		if other != k && other.early && other.c.Name == k.c.Name {
+			return other
+		}
+	}
+	return nil
+}
+
+// send publishes the call.
+func (r *relay) send(k *call) {
+	r.mu.Lock()
+	if k.phase != asleep {
+		r.mu.Unlock()
+		return
+	}
+	k.phase = sent
+	if k.c.Request != "" {
+		r.byRequest[k.c.Request] = k
+	}
+	joined := false
+	if k.c.EchoProperty != "" {
+		joined = k.kind == "read" && r.askedLocked(k)
+		r.echo[k.t.name] = append(r.echo[k.t.name], k)
+	}
+	r.mu.Unlock()
+	if joined {
+		return
+	}
+	for _, p := range k.c.Send {
+		r.b.bus.Publish(Publication{Topic: p.Topic, Payload: p.Payload, QoS: 1, Expires: k.deadline},
+			func(err error) { r.published(k, err) })
+	}
+	if len(k.c.Send) == 0 {
+		r.finish(k, "unavailable", alwayson.Value{}, &mapping.CallError{Code: alwayson.InternalServerError, Text: "the mapping gives nothing to send"})
+	}
+}
+
+// askedLocked reports whether another read waits for the same property already.
+func (r *relay) askedLocked(k *call) bool {
+	for _, other := range r.echo[k.t.name] {
+		if other.kind == "read" && other.c.EchoProperty == k.c.EchoProperty {
+			return true
+		}
+	}
+	return false
+}
+
+// published follows a publication; some calls end once the broker has all of theirs.
+func (r *relay) published(k *call, err error) {
+	if err != nil {
+		r.finish(k, "unavailable", alwayson.Value{}, &mapping.CallError{Code: alwayson.ServiceUnavailable,
+			Text: fmt.Sprintf("the message to %s could not be sent: %v", k.t.name, err)})
+		return
+	}
+	r.mu.Lock()
+	k.unsent--
+	done := k.unsent == 0 && k.c.Confirm == mapping.ConfirmSent && k.c.EchoProperty == ""
+	r.mu.Unlock()
+	if done {
+		r.finish(k, "ok", alwayson.Value{}, nil)
+	}
+}
+
+// finish ends the call, if nobody did yet, and lets the next of its route go.
+func (r *relay) finish(k *call, outcome string, v alwayson.Value, err *mapping.CallError) bool {
+	r.mu.Lock()
+	if k.phase == over {
+		r.mu.Unlock()
+		return false
+	}
+	next := r.removeLocked(k)
+	early := k.early
+	r.mu.Unlock()
+	r.b.timers.stop(k.timer)
+	signal(r.ended)
+	r.b.metrics.call(k.kind, outcome, time.Since(k.started))
+	switch {
+	case !early:
+		k.end(v, err)
+	case err != nil:
+		r.b.trouble(k.t.name, "write", fmt.Sprintf("a queued write of %s came to nothing: %s", k.c.Name, err.Text))
+	}
+	if next != nil {
+		r.wake(next)
+	}
+	return true
+}
+
+// removeLocked takes the call out of every table; it returns the one whose turn it is now.
+func (r *relay) removeLocked(k *call) (next *call) {
+	k.phase = over
+	name := k.t.name
+	r.n--
+	if r.perThing[name]--; r.perThing[name] <= 0 {
+		delete(r.perThing, name)
+	}
+	if id := k.c.Request; id != "" {
+		delete(r.byRequest, id)
+		r.rememberLocked(id)
+	}
+	if k.c.EchoProperty != "" {
+		if r.echo[name] = without(r.echo[name], k); len(r.echo[name]) == 0 {
+			delete(r.echo, name)
+		}
+	}
+	if list := r.sleepers[name]; list != nil {
+		if r.sleepers[name] = without(list, k); len(r.sleepers[name]) == 0 {
+			delete(r.sleepers, name)
+		}
+	}
+	key := routeKey{name, k.c.Route}
+	rt := r.routes[key]
+	rt.calls, rt.queue = without(rt.calls, k), without(rt.queue, k)
+	if len(rt.calls) == 0 && len(rt.queue) > 0 {
+		next = rt.queue[0]
+		rt.queue = rt.queue[1:]
+		next.phase = asleep
+		rt.calls = append(rt.calls, next)
+	}
+	if len(rt.calls) == 0 {
+		delete(r.routes, key)
+	}
+	return next
+}
+
+func (r *relay) rememberLocked(id string) {
+	delete(r.recent, r.recentIDs[r.recentPos])
+	r.recentIDs[r.recentPos] = id
+	r.recent[id] = struct{}{}
+	r.recentPos = (r.recentPos + 1) % recentCalls
+}
+
+func without(list []*call, k *call) []*call {
+	for i := range list {
+		if list[i] == k {
+			return append(list[:i:i], list[i+1:]...)
+		}
+	}
+	return list
+}
+
+func (r *relay) inFlight() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.n
+}

@@ -1,0 +1,342 @@
+package bridge
+
+import (
+	"fmt"
+	"time"
+
+	"thingbridge/edge/alwayson"
+	"thingbridge/mapping"
+)
+
+// Back-off of one Thing's pushes.
+const (
+	pushRetryMin  = time.Second
+	pushRetryMax  = 30 * time.Second
+	absentRetry   = 5 * time.Minute // the Thing is not there: until it is bound again, or so long
+	poisonTries   = 3               // of a push that the platform fails on without saying that it is bad
+	bodyReserve   = 64
+	knownPerThing = 64 // names of properties without a binding that are listed
+)
+
+// unit is what a record is made of: one value, or one event.
+type unit struct {
+	value alwayson.PropertyValue
+	event *mapping.Event
+}
+
+// push is one message to the platform and what its success means.
+type push struct {
+	f       *flow
+	bind    string // the platform name
+	vals    []alwayson.PropertyValue
+	event   *mapping.Event
+	seen    []alwayson.PropertyValue // values that came to nothing by their push type
+	size    int
+	doneSeq uint64 // records up to here are out
+	partSeq uint64 // and of this one partUnit units
+	partTo  int
+	undo    []undo
+	started time.Time
+	resp    *alwayson.Response
+	err     error
+}
+
+// undo is a filter as it was before the push, for a push that failed: its
+// values are decided on again.
+type undo struct {
+	index  int
+	filter alwayson.PushFilter
+}
+
+// look makes the next push of a Thing's oldest records.
+func (s *scheduler) look(f *flow) {
+	t := f.thing
+	body := min(s.b.platform.MaxBody(), pushBody)
+	recs, err := s.b.opt.Outbox.Peek(t.name, 0, pushUnits, body)
+	if err != nil {
+		s.b.episodic("outbox", "outbox cannot be read", "thing", t.name, "error", err)
+		s.release(f, false)
+		s.pause(f, pushRetryMax)
+		return
+	}
+	if len(recs) == 0 {
+		s.release(f, false)
+		s.drained(t)
+		return
+	}
+	s.b.mu.Lock()
+	bind := t.told
+	s.b.mu.Unlock()
+	if bind == "" {
+		s.release(f, false)
+		return
+	}
+	p := &push{f: f, bind: bind, partSeq: f.partSeq, partTo: f.partUnit}
+	s.fill(p, recs, body)
+	if len(p.vals) == 0 && p.event == nil {
+		s.commit(p)
+		s.release(f, true)
+		return
+	}
+	if d := s.replayDelay(recs[0].Time, max(1, len(p.vals))); d > 0 {
+		f.rollback(p)
+		s.release(f, false)
+		s.pause(f, d)
+		return
+	}
+	s.start(p)
+}
+
+// replayDelay is how long a push out of a backlog has to wait for its turn.
+func (s *scheduler) replayDelay(received int64, n int) time.Duration {
+	now := time.Now()
+	if s.limit == nil || now.Sub(time.UnixMilli(received)) < backlogAge {
+		return 0
+	}
+	r := s.limit.ReserveN(now, min(n, s.limit.Burst()))
+	d := r.DelayFrom(now)
+	if d > 0 {
+		r.CancelAt(now)
+	}
+	return d
+}
+
+// fill takes units into the push until it is full or an event is reached.
+func (s *scheduler) fill(p *push, recs []Record, body int) {
+	p.size = alwayson.PushSize(p.bind) + bodyReserve
+	for i := range recs {
+		r := &recs[i]
+		units, err := s.units(p.f, r)
+		if err != nil {
+			s.b.metrics.dropped("damaged", 1)
+			s.b.trouble(r.Thing, "outbox", err.Error())
+		}
+		from := 0
+		if r.Seq == p.partSeq {
+			from = min(p.partTo, len(units))
+		}
+		for n := from; n < len(units); n++ {
+			if !s.take(p, &units[n], body) {
+				p.partSeq, p.partTo = r.Seq, n
+				return
+			}
+			if p.event != nil {
+				if n+1 < len(units) {
+					p.partSeq, p.partTo = r.Seq, n+1
+				} else {
+					p.doneSeq = r.Seq
+				}
+				return
+			}
+		}
+		p.doneSeq = r.Seq
+	}
+}
+
+// units takes a record apart.
+func (s *scheduler) units(f *flow, r *Record) ([]unit, error) {
+	if len(r.Data) == 0 {
+		return nil, errBadRecord
+	}
+	switch r.Data[0] {
+	case recordValues:
+		vals, err := decodeValues(nil, r.Data, f.propertyName)
+		return valueUnits(nil, vals), err
+	case recordEvent:
+		e, err := decodeEvent(r.Thing, r.Data)
+		if err != nil {
+			return nil, err
+		}
+		return []unit{{event: e}}, nil
+	case recordRaw:
+		in, err := decodeRaw(r.Data)
+		if err != nil {
+			return nil, err
+		}
+		return s.raw(f, in), nil
+	}
+	return nil, fmt.Errorf("%w: kind %d", errBadRecord, r.Data[0])
+}
+
+func valueUnits(dst []unit, vals []alwayson.PropertyValue) []unit {
+	for _, v := range vals {
+		dst = append(dst, unit{value: v})
+	}
+	return dst
+}
+
+// raw has the rules look at a message that came before its Thing's announcement.
+func (s *scheduler) raw(f *flow, in *mapping.Input) []unit {
+	var units []unit
+	for _, e := range s.b.engine.Handle(in, nil) {
+		switch e := e.(type) {
+		case *mapping.Values:
+			if e.Thing == f.thing.name {
+				s.b.learn(f.thing, e.Values, in.Now)
+				units = valueUnits(units, e.Values)
+			}
+		case *mapping.Event:
+			if e.Thing == f.thing.name {
+				units = append(units, unit{event: e})
+			}
+		case *mapping.Rejected:
+			s.b.rejected(e)
+		case *mapping.Unclaimed:
+			s.b.metrics.dropped("unclaimed", 1)
+		}
+	}
+	return units
+}
+
+// learn keeps values as last known, unless a newer message gave one already.
+func (b *Bridge) learn(t *thing, vals []alwayson.PropertyValue, received time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range vals {
+		if k := t.knownLocked(vals[i].Name); k == nil || !k.received.After(received) {
+			t.learnLocked(&vals[i], received)
+		}
+	}
+}
+
+func (f *flow) propertyName(name []byte) string {
+	if i, ok := f.subs.index[string(name)]; ok {
+		return f.subs.list[i].EdgeName
+	}
+	return string(name)
+}
+
+// take decides on one unit. It reports false when the push must go out first.
+func (s *scheduler) take(p *push, u *unit, body int) bool {
+	if u.event != nil {
+		if len(p.vals) > 0 {
+			return false
+		}
+		p.event = u.event
+		return true
+	}
+	f := p.f
+	i, ok := f.subs.index[u.value.Name]
+	if !ok {
+		s.unbound(f.thing, u.value.Name)
+		return true
+	}
+	size := u.value.EncodedSize()
+	if len(p.vals) > 0 && (p.size+size > body || (f.limit > 0 && len(p.vals) >= f.limit)) {
+		return false
+	}
+	p.remember(i)
+	if !f.filters[i].Decide(f.subs.list[i], u.value) {
+		s.b.metrics.value("not_subscribed", 1)
+		p.seen = append(p.seen, u.value)
+		return true
+	}
+	f.filters[i].Sent(u.value)
+	p.vals = append(p.vals, u.value)
+	p.size += size
+	return true
+}
+
+func (p *push) remember(index int) {
+	for i := range p.undo {
+		if p.undo[i].index == index {
+			return
+		}
+	}
+	p.undo = append(p.undo, undo{index, p.f.filters[index]})
+}
+
+// rollback puts the filters back to before the push.
+func (f *flow) rollback(p *push) {
+	for _, u := range p.undo {
+		f.filters[u.index] = u.filter
+	}
+}
+
+// unbound counts a value of a property that the platform has no binding for.
+func (s *scheduler) unbound(t *thing, name string) {
+	s.b.metrics.value("no_binding", 1)
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	if _, ok := t.missing[name]; !ok && len(t.missing) >= knownPerThing {
+		return
+	}
+	if t.missing == nil {
+		t.missing = map[string]uint64{}
+	}
+	t.missing[name]++
+}
+
+// start sends the push.
+func (s *scheduler) start(p *push) {
+	p.started = time.Now()
+	var req *alwayson.Request
+	if p.event != nil {
+		req = alwayson.EventRequest(p.bind, p.event.Name, p.event.Data)
+	} else {
+		req = alwayson.PushRequest(p.bind, p.vals)
+	}
+	s.mu.Lock()
+	s.inFlight++
+	s.unanswered++
+	s.bytes += p.size
+	if s.stalled.IsZero() {
+		s.stalled = p.started
+	}
+	s.mu.Unlock()
+	s.b.metrics.pushes.Inc()
+	s.b.platform.Start(alwayson.Post, req, s.b.opt.PushTimeout, func(resp *alwayson.Response, err error) {
+		s.mu.Lock()
+		p.resp, p.err = resp, err
+		s.results = append(s.results, p)
+		s.unanswered--
+		switch {
+		case err == nil && s.unanswered > 0:
+			s.stalled = time.Now()
+		case err == nil:
+			s.stalled = time.Time{}
+		}
+		s.mu.Unlock()
+		signal(s.wake)
+	})
+}
+
+// commit notes that the push's records are out.
+func (s *scheduler) commit(p *push) {
+	f := p.f
+	f.partSeq, f.partUnit = p.partSeq, p.partTo
+	if p.doneSeq > 0 {
+		s.b.opt.Outbox.Done(f.thing.name, p.doneSeq)
+	}
+	f.tries, f.fails = 0, 0
+	if len(p.vals)+len(p.seen) == 0 {
+		return
+	}
+	s.b.mu.Lock()
+	s.b.deliveredLocked(f.thing, p.seen)
+	s.b.deliveredLocked(f.thing, p.vals)
+	f.thing.absent = false
+	s.b.mu.Unlock()
+	s.b.saver.sent(f.thing.name)
+}
+
+// drained tells the keeper that a Thing which waits to be unbound has nothing left.
+func (s *scheduler) drained(t *thing) {
+	s.b.mu.Lock()
+	waits := !t.drainTill.IsZero()
+	s.b.mu.Unlock()
+	if waits {
+		s.b.keeper.dirty(t.name)
+	}
+}
+
+// queue puts values of the Bridge's own into the outbox.
+func (b *Bridge) queue(name string, vals []alwayson.PropertyValue) {
+	rec, err := encodeValues(name, vals, time.Now())
+	if err != nil {
+		b.metrics.dropped("encoding", len(vals))
+		return
+	}
+	b.opt.Outbox.Append([]Record{rec}, func(error) { b.sched.more(name) })
+	b.sched.more(name)
+}

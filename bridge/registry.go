@@ -1,0 +1,222 @@
+package bridge
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"thingbridge/edge/alwayson"
+	"thingbridge/mapping"
+)
+
+// thing is one registered Thing. Bridge.mu guards it, but for flow, which the
+// scheduler guards.
+type thing struct {
+	name   string          // Thing name
+	device *mapping.Device // the newest that the Engine accepted
+	bind   string          // platform name that the present definitions want
+
+	offline  bool // the device's own presence says so
+	expired  bool // silent for longer than ExpireAfter
+	leaving  bool // forgotten once its queued values are out
+	expiring bool // the keeper looks at its silence
+	restored bool // known from an earlier run, not announced in this one yet
+
+	told      string // the platform name given to Platform.Want, "" none
+	rebind    bool   // ask the platform to look again at its definitions
+	drainTill time.Time
+	seenEpoch uint64 // the bus connection in which its announcement last came
+	lastSeen  time.Time
+
+	state     alwayson.BindState
+	reason    string // the platform's, for Refused
+	absent    bool   // bound, but there is no such Thing on the platform
+	stateFrom time.Time
+
+	known    []known // last values, sorted by name
+	missing  map[string]uint64
+	problems *problemRing
+
+	provision provisionState
+	flow      flow
+}
+
+// known is the last value of one property.
+type known struct {
+	alwayson.PropertyValue
+	received time.Time
+	sent     uint64 // hash of the last value the platform has; 0 none
+}
+
+// online reports whether the device itself is there.
+func (t *thing) online() bool { return !t.offline && !t.expired }
+
+// foldName is a Thing name as the platform compares it.
+func foldName(s string) string { return strings.ToLower(s) }
+
+func bindName(d *mapping.Device) string {
+	if d.Definitions != nil && d.Definitions.Identifier != "" {
+		return "*" + d.Definitions.Identifier
+	}
+	return d.Thing
+}
+
+// reachableLocked reports whether the Thing's device, its profile and its
+// parents are there: that is when it should be bound.
+func (b *Bridge) reachableLocked(t *thing) bool {
+	for depth := 0; ; depth++ {
+		if !t.online() || b.profileOff[t.device.Profile] {
+			return false
+		}
+		parent := b.things[t.device.Parent]
+		if t.device.Parent == "" || parent == nil || depth >= maxParents {
+			return true
+		}
+		t = parent
+	}
+}
+
+const maxParents = 8
+
+// wantedLocked is the Thing's intent.
+func (b *Bridge) wantedLocked(t *thing) bool {
+	return !t.leaving && b.reachableLocked(t)
+}
+
+// familyLocked calls each for t and all Things whose parents lead to it.
+func (b *Bridge) familyLocked(t *thing, depth int, each func(*thing)) {
+	each(t)
+	if depth >= maxParents {
+		return
+	}
+	for name := range b.children[t.name] {
+		if c := b.things[name]; c != nil && c != t {
+			b.familyLocked(c, depth+1, each)
+		}
+	}
+}
+
+func (b *Bridge) adoptLocked(t *thing, parent string) {
+	if t.device != nil && t.device.Parent != "" {
+		delete(b.children[t.device.Parent], t.name)
+		if len(b.children[t.device.Parent]) == 0 {
+			delete(b.children, t.device.Parent)
+		}
+	}
+	if parent != "" {
+		if b.children[parent] == nil {
+			b.children[parent] = map[string]struct{}{}
+		}
+		b.children[parent][t.name] = struct{}{}
+	}
+}
+
+// thing finds a registered Thing by its name.
+func (b *Bridge) thing(name string) *thing {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.things[name]
+}
+
+// bound finds the Thing that goes by a platform name.
+func (b *Bridge) bound(bind string) *thing {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.boundLocked(bind)
+}
+
+func (b *Bridge) boundLocked(bind string) *thing {
+	return b.byBind[foldName(bind)]
+}
+
+// knownLocked returns the last value of a property, nil if none is known.
+func (t *thing) knownLocked(name string) *known {
+	i, ok := slices.BinarySearchFunc(t.known, name, func(k known, name string) int { return strings.Compare(k.Name, name) })
+	if !ok {
+		return nil
+	}
+	return &t.known[i]
+}
+
+// learnLocked keeps v as its property's last value.
+func (t *thing) learnLocked(v *alwayson.PropertyValue, now time.Time) *known {
+	i, ok := slices.BinarySearchFunc(t.known, v.Name, func(k known, name string) int { return strings.Compare(k.Name, name) })
+	if !ok {
+		if len(t.known) >= maxKnown {
+			return nil
+		}
+		t.known = slices.Insert(t.known, i, known{PropertyValue: alwayson.PropertyValue{Name: strings.Clone(v.Name)}})
+	}
+	k := &t.known[i]
+	k.Value, k.Time, k.Quality, k.received = v.Value, v.Time, v.Quality, now
+	return k
+}
+
+// maxKnown bounds the properties of one Thing whose last value is remembered.
+const maxKnown = 10_000
+
+// problem is one thing that went wrong, for people.
+type problem struct {
+	at    time.Time
+	kind  string
+	text  string
+	count int
+}
+
+const problemsPerThing = 8
+
+// problemRing keeps the newest problems; a repetition counts up.
+type problemRing struct {
+	list [problemsPerThing]problem
+	n    int // how many were ever added
+}
+
+func (r *problemRing) add(kind, text string) {
+	now := time.Now()
+	for i := range min(r.n, problemsPerThing) {
+		if p := &r.list[i]; p.kind == kind && p.text == text {
+			p.at = now
+			p.count++
+			return
+		}
+	}
+	r.list[r.n%problemsPerThing] = problem{at: now, kind: kind, text: text, count: 1}
+	r.n++
+}
+
+// all returns the problems, newest first.
+func (r *problemRing) all() []problem {
+	if r == nil {
+		return nil
+	}
+	list := slices.Clone(r.list[:min(r.n, problemsPerThing)])
+	slices.SortFunc(list, func(a, b problem) int { return b.at.Compare(a.at) })
+	return list
+}
+
+func (t *thing) problemLocked(kind, text string) {
+	if t.problems == nil {
+		t.problems = &problemRing{}
+	}
+	t.problems.add(kind, text)
+}
+
+// trouble notes a problem with a Thing, by its name; an unknown Thing's goes
+// to the Bridge's own list.
+func (b *Bridge) trouble(name, kind, text string) {
+	if len(text) > maxProblemText {
+		text = strings.ToValidUTF8(text[:maxProblemText], "") + "…"
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t := b.things[name]; t != nil {
+		t.problemLocked(kind, text)
+		return
+	}
+	if name != "" {
+		text = name + ": " + text
+	}
+	b.problems.add(kind, text)
+}
+
+const maxProblemText = 300

@@ -1,0 +1,357 @@
+package bridge_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"thingbridge/bridge"
+	"thingbridge/edge/alwayson"
+	"thingbridge/mapping"
+)
+
+const declared = `{"properties":{"temp":"NUMBER","set":{"type":"NUMBER","writable":true},"echo":{"type":"NUMBER","writable":true,"confirm":"echo"},
+ "rep":{"type":"NUMBER","writable":true,"confirm":"reply"},"old":{"type":"NUMBER","max_age":"10s"}},
+ "services":{"Add":{"inputs":{"a":{"type":"NUMBER","required":true},"b":"NUMBER"},"output":"NUMBER"},"Quick":{"timeout":"2s"}}}`
+
+func num1(name string, f float64) alwayson.Named {
+	return alwayson.Named{Name: name, Value: alwayson.NewNumber(f)}
+}
+
+// replies has the device answer every request to its services with payload.
+func (r *rig) replies(payload string) {
+	r.device(func(topic string, _ []byte) {
+		if at := strings.Index(topic, "/request/"); at > 0 {
+			r.b.Message(&bridge.Message{Topic: topic[:at] + "/reply/" + topic[at+len("/request/"):], Payload: []byte(payload), Received: time.Now()})
+		}
+	})
+}
+
+func TestCallOutcomes(t *testing.T) {
+	add := []alwayson.Named{num1("a", 1), num1("b", 2)}
+	for _, c := range []struct {
+		name    string
+		service string
+		inputs  []alwayson.Named
+		reply   string // "" none
+		wait    time.Duration
+		code    alwayson.Code
+		text    string
+		result  string
+	}{
+		{"a result", "Add", add, `{"result":3}`, 0, alwayson.Success, "", "3"},
+		{"success without a result", "Quick", nil, `{}`, 0, alwayson.Success, "", ""},
+		{"the device's error", "Add", add, `{"error":"worn out"}`, 0, alwayson.InternalServerError, "worn out", ""},
+		{"the device's error with a status", "Add", add, `{"error":{"code":404,"message":"no such valve"}}`, 0, alwayson.NotFound, "no such valve", ""},
+		{"the device's error with a code of its own", "Add", add, `{"error":{"code":17,"message":"jammed"}}`, 0, alwayson.InternalServerError, "jammed (code 17)", ""},
+		{"a reply that is none", "Add", add, `nonsense`, 0, alwayson.BadGateway, "", ""},
+		{"no reply", "Add", add, "", 10 * time.Second, alwayson.GatewayTimeout, "did not answer within 10s", ""},
+		{"no reply within the service's own time", "Quick", nil, "", 2 * time.Second, alwayson.GatewayTimeout, "did not answer within 2s", ""},
+		{"a required input is missing", "Add", nil, `{"result":3}`, 0, alwayson.BadRequest, "a", ""},
+		{"an undeclared service is relayed", "Other", nil, `{"result":"x"}`, 0, alwayson.Success, "", `"x"`},
+		{"a service that is not allowed", "Secret", nil, `{"result":1}`, 0, alwayson.NotFound, "Secret", ""},
+		{"a file-transfer service", "StartFileTransfer", nil, `{}`, 0, alwayson.NotImplemented, "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, pump(), func(r *rig) {
+				r.retained(announce, declared)
+				if c.reply != "" {
+					r.replies(c.reply)
+				}
+				answer := r.service("pump-1", c.service, c.inputs...)
+				if c.wait > 0 {
+					time.Sleep(c.wait - time.Millisecond)
+					synctest.Wait()
+					if len(answer) > 0 {
+						t.Fatal("answered before its time")
+					}
+					time.Sleep(2 * time.Millisecond)
+				}
+				resp := r.answered(answer)
+				if resp.Code != c.code || !strings.Contains(resp.Reason, c.text) {
+					t.Fatalf("answer is %s %q, want %s %q", resp.Code, resp.Reason, c.code, c.text)
+				}
+				if c.code == alwayson.Success {
+					got := ""
+					if v := alwayson.Result(resp.Content, "result"); !v.IsNothing() {
+						got = string(mapping.AppendJSON(nil, v))
+					}
+					if got != c.result {
+						t.Errorf("result is %s, want %s", got, c.result)
+					}
+				}
+				if n := r.b.Status().CallsInFlight; n != 0 {
+					t.Errorf("%d calls are still in flight", n)
+				}
+				time.Sleep(time.Minute)
+			}, func(o *bridge.Options) { o.DenyServices = []string{"Sec*"} })
+		})
+	}
+}
+
+func TestCallToAThingThatIsNotThere(t *testing.T) {
+	bubble(t, pump(), func(r *rig) {
+		r.mustFail(r.service("nobody", "X"), alwayson.NotFound, "nobody")
+	})
+}
+
+func TestCallEndsWhenItsDeviceGoesOffline(t *testing.T) {
+	bubble(t, pump(), func(r *rig) {
+		r.retained(announce, declared)
+		answer := r.service("pump-1", "Quick")
+		synctest.Wait()
+		r.live(status, "offline")
+		r.mustFail(answer, alwayson.ServiceUnavailable, "offline")
+		r.mustFail(r.service("pump-1", "Quick"), alwayson.ServiceUnavailable, "offline")
+	})
+}
+
+func TestCallsOverTheLimitsEndAtOnce(t *testing.T) {
+	bubble(t, map[string][]alwayson.Subscription{}, func(r *rig) {
+		for _, name := range []string{"a", "b"} {
+			r.retained("things/"+name+"/announce", "{}")
+		}
+		var open []chan *alwayson.Response
+		for range 2 {
+			open = append(open, r.service("a", "X"))
+		}
+		r.mustFail(r.service("a", "X"), alwayson.ServiceUnavailable, "limits.calls_per_thing")
+		open = append(open, r.service("b", "X"))
+		r.mustFail(r.service("b", "X"), alwayson.ServiceUnavailable, "limits.calls)")
+		time.Sleep(11 * time.Second)
+		for _, c := range open {
+			r.mustFail(c, alwayson.GatewayTimeout, "did not answer")
+		}
+	}, func(o *bridge.Options) { o.Limits.Calls, o.Limits.CallsPerThing = 3, 2 })
+}
+
+func TestALateDoubleOrForeignReplyAnswersNothing(t *testing.T) {
+	bubble(t, pump(), func(r *rig) {
+		r.retained(announce, declared)
+		r.retained("things/other/announce", "{}")
+		var topics []string
+		r.device(func(topic string, _ []byte) { topics = append(topics, topic) })
+		first := r.service("pump-1", "Quick")
+		synctest.Wait()
+		reply := strings.Replace(topics[0], "/request/", "/reply/", 1)
+		r.live(strings.Replace(reply, "pump-1", "other", 1), `{"result":"foreign"}`)
+		if len(first) > 0 {
+			t.Fatal("a foreign reply ended the call")
+		}
+		time.Sleep(3 * time.Second)
+		r.mustFail(first, alwayson.GatewayTimeout, "")
+		second := r.service("pump-1", "Quick")
+		synctest.Wait()
+		r.live(reply, `{"result":"late"}`)
+		if len(second) > 0 {
+			t.Fatal("a late reply ended another call")
+		}
+		r.live(strings.Replace(topics[1], "/request/", "/reply/", 1), `{}`)
+		r.live(strings.Replace(topics[1], "/request/", "/reply/", 1), `{"error":"twice"}`)
+		if resp := r.answered(second); resp.Code != alwayson.Success {
+			t.Errorf("answer is %s", resp.Code)
+		}
+		if topics[0] == topics[1] || len(topics[0]) < len("things/pump-1/services/Quick/request/")+26 {
+			t.Errorf("ids can be guessed: %q", topics)
+		}
+	})
+}
+
+func TestCallWithoutABroker(t *testing.T) {
+	bubble(t, pump(), func(r *rig) {
+		r.retained(announce, declared)
+		r.bus.mu.Lock()
+		r.bus.fail = bridge.ErrBusFull
+		r.bus.mu.Unlock()
+		r.mustFail(r.service("pump-1", "Quick"), alwayson.ServiceUnavailable, bridge.ErrBusFull.Error())
+	})
+}
+
+func write(name string, v alwayson.Value) *alwayson.Request {
+	return alwayson.PropertyRequest(alwayson.EntityThing, "pump-1", name, alwayson.OneRow(alwayson.Named{Name: name, Value: v}))
+}
+
+func TestWrites(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		req    *alwayson.Request
+		device func(r *rig)
+		wait   time.Duration
+		code   alwayson.Code
+		text   string
+		sent   string // topic prefix and payload of the message to the device
+	}{
+		{"answered once the broker has it", write("set", alwayson.NewNumber(5)), nil, 0, alwayson.Success, "", "things/pump-1/properties/set/set 5"},
+		{"echo: answered by the equal value", write("echo", alwayson.NewNumber(5)),
+			func(r *rig) { r.live(properties, `{"echo":4}`); r.live(properties, `{"echo":5.0}`) }, 0, alwayson.Success, "", "things/pump-1/properties/echo/set 5"},
+		{"echo: never equal", write("echo", alwayson.NewNumber(5)),
+			func(r *rig) { r.live(properties, `{"echo":4}`) }, 11 * time.Second, alwayson.GatewayTimeout, "still reports echo = 4", ""},
+		{"echo: nothing known", write("echo", alwayson.NewNumber(5)), nil, 11 * time.Second, alwayson.GatewayTimeout, "reports no value of echo", ""},
+		{"of the wrong type", write("set", alwayson.NewString("x")), nil, 0, alwayson.BadRequest, "", ""},
+		{"without a row", alwayson.PropertyRequest(alwayson.EntityThing, "pump-1", "set", nil), nil, 0, alwayson.BadRequest, "row", ""},
+		{"several by *", alwayson.PropertyRequest(alwayson.EntityThing, "pump-1", "*", alwayson.OneRow(num1("set", 1), num1("other", 2))), nil, 0,
+			alwayson.Success, "", "things/pump-1/properties/other/set 2"},
+		{"several by _content_", alwayson.PropertyRequest(alwayson.EntityThing, "pump-1", "*", alwayson.OneRow(alwayson.Named{Name: "_content_",
+			Value: alwayson.NewText(alwayson.TypeJSON, `{"set":7}`)})), nil, 0, alwayson.Success, "", "things/pump-1/properties/set/set 7"},
+		{"_content_ that is no object", alwayson.PropertyRequest(alwayson.EntityThing, "pump-1", "*", alwayson.OneRow(alwayson.Named{Name: "_content_",
+			Value: alwayson.NewText(alwayson.TypeJSON, `[7]`)})), nil, 0, alwayson.BadRequest, "_content_", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, pump(), func(r *rig) {
+				r.retained(announce, declared)
+				answer := r.request("pump-1", alwayson.Put, c.req)
+				synctest.Wait()
+				if c.device != nil {
+					c.device(r)
+				}
+				time.Sleep(c.wait)
+				resp := r.answered(answer)
+				if resp.Code != c.code || !strings.Contains(resp.Reason, c.text) {
+					t.Fatalf("answer is %s %q, want %s %q", resp.Code, resp.Reason, c.code, c.text)
+				}
+				if c.sent != "" && !strings.Contains(strings.Join(r.bus.sent(), "\n"), c.sent) {
+					t.Errorf("sent %q, want %q", r.bus.sent(), c.sent)
+				}
+			})
+		})
+	}
+}
+
+func TestReads(t *testing.T) {
+	read := func(r *rig, name string) chan *alwayson.Response {
+		return r.request("pump-1", alwayson.Get, alwayson.PropertyRequest(alwayson.EntityThing, "pump-1", name, nil))
+	}
+	value := func(t *testing.T, resp *alwayson.Response, name string, want float64) {
+		t.Helper()
+		if got := alwayson.Result(resp.Content, name); got.Number() != want {
+			t.Errorf("%s is %v (%s %s), want %v", name, got, resp.Code, resp.Reason, want)
+		}
+	}
+	t.Run("a known value is answered at once", func(t *testing.T) {
+		bubble(t, pump(), func(r *rig) {
+			r.retained(announce, declared)
+			r.live(properties, `{"temp":3}`)
+			value(t, r.answered(read(r, "temp")), "temp", 3)
+			if sent := r.bus.sent(); len(sent) != 0 {
+				t.Errorf("the device was asked: %q", sent)
+			}
+		})
+	})
+	t.Run("an unknown one is asked for once, and the next value answers all", func(t *testing.T) {
+		bubble(t, pump(), func(r *rig) {
+			r.retained(announce, declared)
+			one, two := read(r, "temp"), read(r, "temp")
+			synctest.Wait()
+			r.live(properties, `{"temp":4}`)
+			value(t, r.answered(one), "temp", 4)
+			value(t, r.answered(two), "temp", 4)
+			if sent := r.bus.sent(); len(sent) != 1 || !strings.HasPrefix(sent[0], "things/pump-1/properties/temp/get ") {
+				t.Errorf("sent %q, want one get", sent)
+			}
+		})
+	})
+	t.Run("one that is too old is asked for", func(t *testing.T) {
+		bubble(t, pump(), func(r *rig) {
+			r.retained(announce, declared)
+			r.live(properties, `{"old":1}`)
+			time.Sleep(11 * time.Second)
+			answer := read(r, "old")
+			synctest.Wait()
+			r.live(properties, `{"old":2}`)
+			value(t, r.answered(answer), "old", 2)
+		})
+	})
+	t.Run("an unknown one that never comes", func(t *testing.T) {
+		bubble(t, pump(), func(r *rig) {
+			r.retained(announce, declared)
+			answer := read(r, "temp")
+			time.Sleep(11 * time.Second)
+			r.mustFail(answer, alwayson.GatewayTimeout, "did not answer within 10s")
+		})
+	})
+	t.Run("all known ones by *", func(t *testing.T) {
+		bubble(t, pump(), func(r *rig) {
+			r.retained(announce, declared)
+			r.live(properties, `{"temp":3,"old":1}`)
+			resp := r.answered(read(r, "*"))
+			value(t, resp, "temp", 3)
+			value(t, resp, "old", 1)
+		})
+	})
+}
+
+func TestMetadataNamesWhatIsAllowed(t *testing.T) {
+	bubble(t, pump(), func(r *rig) {
+		r.retained(announce, declared)
+		resp := r.answered(r.service("pump-1", "GetMetadata"))
+		text := alwayson.Result(resp.Content, "result").Text()
+		if !strings.Contains(text, `"Add"`) || strings.Contains(text, `"Quick"`) || !strings.Contains(text, `"temp"`) {
+			t.Errorf("metadata is %s", text)
+		}
+	}, func(o *bridge.Options) { o.DenyServices = []string{"Quick"} })
+}
+
+func TestIdentifierIsTheNameOnThePlatform(t *testing.T) {
+	bubble(t, map[string][]alwayson.Subscription{"*SN1": subs("temp")}, func(r *rig) {
+		r.retained(announce, `{"identifier":"SN1"}`)
+		r.live(properties, `{"temp":1}`)
+		r.mustGot("*SN1.temp=1")
+		r.replies(`{"result":1}`)
+		if resp := r.answered(r.service("*SN1", "X")); resp.Code != alwayson.Success {
+			t.Errorf("answer is %s %s", resp.Code, resp.Reason)
+		}
+	})
+}
+
+func TestTheWayUp(t *testing.T) {
+	bubble(t, pump(), func(r *rig) {
+		r.retained(announce, `{}`)
+		r.live("things/pump-1/platform/Log/request/1", `{"text":"x"}`)
+		r.live("things/pump-1/platform/Delete/request/2", `{}`)
+		sent := strings.Join(r.bus.sent(), "\n")
+		if !strings.Contains(sent, "things/pump-1/platform/Log/reply/1 {}") || !strings.Contains(sent, "things/pump-1/platform/Delete/reply/2 {\"error\"") {
+			t.Errorf("sent %s", sent)
+		}
+		if len(r.platform.calls) != 1 || r.platform.calls[0].Params.Cell(0, "text").Text() != "x" {
+			t.Errorf("the platform was called %d times", len(r.platform.calls))
+		}
+	}, func(o *bridge.Options) { o.AllowPlatform = []string{"Log"} })
+}
+
+func TestStopAnswersWhatIsInFlight(t *testing.T) {
+	bubble(t, pump("temp"), func(r *rig) {
+		r.retained(announce, declared)
+		answer := r.service("pump-1", "Add", num1("a", 1))
+		synctest.Wait()
+		start := time.Now()
+		r.stop()
+		if took := time.Since(start); took > 6*time.Second {
+			t.Errorf("stopping took %s", took)
+		}
+		r.mustFail(answer, alwayson.ServiceUnavailable, "stops")
+	})
+}
+
+func TestManyCallsAtOnceEachGetTheirOwnAnswer(t *testing.T) {
+	bubble(t, pump(), func(r *rig) {
+		r.retained(announce, "{}")
+		r.device(func(topic string, payload []byte) {
+			if at := strings.Index(topic, "/request/"); at > 0 {
+				r.b.Message(&bridge.Message{Topic: strings.Replace(topic, "/request/", "/reply/", 1), Received: time.Now(),
+					Payload: []byte(fmt.Sprintf(`{"result":%s}`, payload))})
+			}
+		})
+		var open []chan *alwayson.Response
+		for i := range 100 {
+			open = append(open, r.service("pump-1", "Echo", num1("n", float64(i))))
+		}
+		for i, c := range open {
+			v := alwayson.Result(r.answered(c).Content, "result")
+			if got := string(mapping.AppendJSON(nil, v)); !strings.Contains(got, fmt.Sprintf(`:%d}`, i)) {
+				t.Errorf("call %d got %s", i, got)
+			}
+		}
+	}, func(o *bridge.Options) { o.Limits.CallsPerThing = 1000 })
+}

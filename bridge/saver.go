@@ -1,0 +1,241 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// saver writes the registry to the Store on a goroutine of its own, so that a
+// slow disk holds up neither messages nor timers. Only the newest state of a Thing
+// is written. An announcement is acknowledged to the broker after its write.
+type saver struct {
+	b    *Bridge
+	wake chan struct{}
+
+	// mu guards the following.
+	mu    sync.Mutex
+	jobs  map[string]*saveJob // by key
+	order []string
+	dirty map[string]struct{} // Things whose sent hashes changed
+}
+
+type saveJob struct {
+	forget bool
+	kept   []func(error)
+}
+
+const (
+	sentPrefix   = "sent:" // a colon is in no Thing name
+	sentInterval = 5 * time.Second
+	sentPerRound = 2000
+)
+
+func newSaver(b *Bridge) *saver {
+	return &saver{b: b, wake: make(chan struct{}, 1), jobs: map[string]*saveJob{}, dirty: map[string]struct{}{}}
+}
+
+// thing has a Thing's registry entry saved; kept is told once it is. kept may be nil.
+func (s *saver) thing(name string, kept func(error)) { s.put(name, false, kept) }
+
+// forget has a Thing deleted from the Store.
+func (s *saver) forget(name string, kept func(error)) { s.put(name, true, kept) }
+
+func (s *saver) put(name string, forget bool, kept func(error)) {
+	if s.b.opt.Store == nil {
+		if kept != nil {
+			kept(nil)
+		}
+		return
+	}
+	s.mu.Lock()
+	j := s.jobs[name]
+	if j == nil {
+		j = &saveJob{}
+		s.jobs[name] = j
+		s.order = append(s.order, name)
+	}
+	j.forget = forget
+	if kept != nil {
+		j.kept = append(j.kept, kept)
+	}
+	s.mu.Unlock()
+	signal(s.wake)
+}
+
+// sent notes that the platform has newer values of a Thing than the Store knows of.
+func (s *saver) sent(name string) {
+	if s.b.opt.Store == nil {
+		return
+	}
+	s.mu.Lock()
+	s.dirty[name] = struct{}{}
+	s.mu.Unlock()
+}
+
+// every starts the rounds that save what the platform has.
+func (s *saver) every() {
+	s.b.timers.after(sentInterval, func() {
+		signal(s.wake)
+		s.every()
+	})
+}
+
+// run is the saver's goroutine. It writes everything that is left when ctx ends.
+func (s *saver) run(ctx context.Context) {
+	last := time.Now()
+	for {
+		s.flush()
+		if time.Since(last) >= sentInterval {
+			s.flushSent(sentPerRound)
+			last = time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			s.flush()
+			s.flushSent(0)
+			return
+		case <-s.wake:
+		}
+	}
+}
+
+// flush writes all that waits, makes it durable once, and tells.
+func (s *saver) flush() {
+	s.mu.Lock()
+	order, jobs := s.order, s.jobs
+	if len(order) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.order, s.jobs = nil, map[string]*saveJob{}
+	s.mu.Unlock()
+	errs := make([]error, len(order))
+	told := false
+	for i, name := range order {
+		errs[i] = s.write(name, jobs[name].forget)
+		told = told || len(jobs[name].kept) > 0
+	}
+	var all error
+	if y, ok := s.b.opt.Store.(Syncer); ok && told {
+		all = y.Sync()
+	}
+	for i, name := range order {
+		err := errors.Join(errs[i], all)
+		if err != nil {
+			s.b.metrics.storeErrors.Inc()
+			s.b.episodic("store", "registry cannot be saved", "thing", name, "error", err)
+		}
+		for _, kept := range jobs[name].kept {
+			kept(err)
+		}
+	}
+}
+
+func (s *saver) write(name string, forget bool) error {
+	b := s.b
+	if forget {
+		return errors.Join(b.opt.Store.Delete(name), b.opt.Store.Delete(sentPrefix+name))
+	}
+	b.mu.Lock()
+	t := b.things[name]
+	if t == nil || t.leaving {
+		b.mu.Unlock()
+		return nil
+	}
+	flags := boolByte(t.offline)
+	b.mu.Unlock()
+	data, err := b.engine.Save(name)
+	if err != nil {
+		return fmt.Errorf("save thing %q: %w", name, err)
+	}
+	return b.opt.Store.Save(name, append([]byte{savedVersion, flags}, data...))
+}
+
+// savedVersion starts a Thing's saved form, followed by flags (1: offline) and
+// the Engine's own form.
+const savedVersion = 1
+
+// flushSent saves the hashes of what the platform has, of at most limit Things.
+func (s *saver) flushSent(limit int) {
+	s.mu.Lock()
+	names := make([]string, 0, len(s.dirty))
+	for name := range s.dirty {
+		if limit > 0 && len(names) == limit {
+			break
+		}
+		names = append(names, name)
+		delete(s.dirty, name)
+	}
+	s.mu.Unlock()
+	for _, name := range names {
+		s.b.mu.Lock()
+		t := s.b.things[name]
+		var data []byte
+		if t != nil && !t.leaving {
+			data = encodeSent(t.known, s.b.retained[name])
+		}
+		s.b.mu.Unlock()
+		if data == nil {
+			continue
+		}
+		if err := s.b.opt.Store.Save(sentPrefix+name, data); err != nil {
+			s.b.metrics.storeErrors.Inc()
+			s.b.episodic("store", "registry cannot be saved", "thing", name, "error", err)
+			return
+		}
+	}
+}
+
+// restore reads the registry. What cannot be read is left out, logged and
+// stays in the Store; only a Store that fails as a whole is an error.
+func (b *Bridge) restore() error {
+	if b.opt.Store == nil {
+		return nil
+	}
+	return b.opt.Store.Load(func(key string, data []byte) error {
+		if name, ok := strings.CutPrefix(key, sentPrefix); ok {
+			if hashes := decodeSent(data); len(hashes) > 0 {
+				b.retained[name] = hashes
+			}
+			return nil
+		}
+		if err := b.restoreThing(data); err != nil {
+			b.log.Warn("registry entry left out", "thing", key, "error", err)
+			b.problems.add("registry", fmt.Sprintf("%s: %v", key, err))
+		}
+		return nil
+	})
+}
+
+func (b *Bridge) restoreThing(data []byte) error {
+	if len(data) < 2 || data[0] != savedVersion {
+		return errors.New("unknown version of a saved Thing")
+	}
+	d, err := b.engine.Restore(append([]byte(nil), data[2:]...))
+	if err != nil {
+		return err
+	}
+	if why := b.refusal(d); why != nil {
+		return why
+	}
+	change, err := b.engine.Put(d)
+	if err != nil {
+		return err
+	}
+	b.keeper.filters(change)
+	t := &thing{name: d.Thing, device: d, bind: bindName(d), restored: true, offline: data[1]&1 != 0,
+		lastSeen: time.Now(), stateFrom: time.Now()}
+	t.flow.thing = t
+	b.things[d.Thing] = t
+	b.byBind[foldName(t.bind)] = t
+	b.adoptLocked(&thing{name: t.name}, d.Parent)
+	if d.ExpireAfter > 0 {
+		t.expiring = true
+		b.keeper.expireLater(t, d.ExpireAfter)
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package bridge
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+
+	"thingbridge/edge/alwayson"
+)
+
+// A retained value comes again with every subscription. So that it is not pushed
+// again, the Bridge remembers a hash of each property's last value that the
+// platform has, and saves these hashes every five seconds and at the end: after a
+// kill, a retained value that changed in the last seconds may be pushed twice.
+
+// sentHash is the value that the platform has of one property.
+type sentHash struct {
+	name  uint64
+	value uint64
+}
+
+func hashText(s string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(s))
+	return h.Sum64()
+}
+
+// hashValue is a hash of value and quality, never 0; time is no part of it.
+func hashValue(v *alwayson.PropertyValue) uint64 {
+	var buf [128]byte
+	data, err := alwayson.AppendValue(buf[:0], v.Value)
+	if err != nil {
+		return 1
+	}
+	h := fnv.New64a()
+	_, _ = h.Write(data)
+	_, _ = h.Write([]byte(v.Quality))
+	return max(1, h.Sum64())
+}
+
+// unchangedLocked reports whether a retained value is the one that was learnt
+// in this run, or that the platform had before the restart.
+func (b *Bridge) unchangedLocked(t *thing, v *alwayson.PropertyValue) bool {
+	if k := t.knownLocked(v.Name); k != nil {
+		return k.Quality == v.Quality && k.Value.Equal(v.Value)
+	}
+	name := hashText(v.Name)
+	for _, h := range b.retained[t.name] {
+		if h.name == name {
+			return h.value == hashValue(v)
+		}
+	}
+	return false
+}
+
+// deliveredLocked notes that the platform has these values, or decided by its
+// push types not to have them.
+func (b *Bridge) deliveredLocked(t *thing, vals []alwayson.PropertyValue) {
+	for i := range vals {
+		if k := t.knownLocked(vals[i].Name); k != nil {
+			k.sent = hashValue(&vals[i])
+		}
+	}
+}
+
+// encodeSent writes the hashes of known values that were sent, and those of
+// the last run whose properties were not met again.
+func encodeSent(list []known, before []sentHash) []byte {
+	data := []byte{savedVersion}
+	seen := make(map[uint64]bool, len(list))
+	add := func(h sentHash) {
+		data = binary.BigEndian.AppendUint64(data, h.name)
+		data = binary.BigEndian.AppendUint64(data, h.value)
+	}
+	for i := range list {
+		if list[i].sent != 0 {
+			h := sentHash{hashText(list[i].Name), list[i].sent}
+			seen[h.name] = true
+			add(h)
+		}
+	}
+	for _, h := range before {
+		if !seen[h.name] {
+			add(h)
+		}
+	}
+	return data
+}
+
+func decodeSent(data []byte) []sentHash {
+	if len(data) == 0 || data[0] != savedVersion {
+		return nil
+	}
+	data = data[1:]
+	list := make([]sentHash, 0, len(data)/16)
+	for ; len(data) >= 16; data = data[16:] {
+		list = append(list, sentHash{binary.BigEndian.Uint64(data), binary.BigEndian.Uint64(data[8:])})
+	}
+	return list
+}
