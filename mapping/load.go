@@ -1,12 +1,19 @@
 package mapping
 
 import (
+	_ "embed"
 	"sort"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
+
+// nativePreset is the preset that needs no other: with it alone the program is
+// of use.
+//
+//go:embed presets/native.yaml
+var nativePreset []byte
 
 var profileKeys = []string{
 	"name", "preset", "with", "parameters", "thing", "template", "identifier", "description", "announce", "presence", "leave",
@@ -19,7 +26,7 @@ var presetOverrides = []string{"name", "preset", "with", "thing", "template", "d
 
 // Load compiles a list of profiles. list is the value of the configuration's
 // key profiles; nil means the native preset alone. file names the source of
-// list in problems. presets gives the YAML of a preset by name. All problems
+// list in problems. presets gives the YAML of a preset by name; nil knows native alone. All problems
 // are reported at once; Profiles is nil when one of them is no warning.
 func Load(list *yaml.Node, file string, presets func(name string) ([]byte, bool)) (*Profiles, []Problem) {
 	l := &loader{file: file}
@@ -79,6 +86,8 @@ func (l *loader) preset(p *Profiles, name string, at field, over map[string]fiel
 	ok := false
 	if presets != nil {
 		text, ok = presets(name)
+	} else if name == "native" {
+		text, ok = nativePreset, true
 	}
 	if !ok {
 		l.fail(at, "the name of a preset (see the command presets)", "there is no preset %q", name)
