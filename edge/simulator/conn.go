@@ -274,4 +274,3 @@ func (c *conn) queue(messages ...[]byte) {
 }
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
