@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ func TestOnePoisonedNameIsIsolated(t *testing.T) {
 				if n := p.bindCount() - before; n < 5 || n > 20 {
 					t.Errorf("%d retries of one refused name in 10 minutes", n)
 				}
-				p.bind = nil
+				p.set(func(s *script) { s.bind = nil })
 				pass(2 * time.Minute)
 				if st := c.Status(); st.Bound != 1000 {
 					t.Errorf("status after the platform gave in: %+v", st)
@@ -113,9 +114,10 @@ func TestAllNamesRefusedCostFewBinds(t *testing.T) {
 
 func TestUnansweredBindIsRepeatedAndServedMeanwhile(t *testing.T) {
 	bubble(t, func(t *testing.T, p *peer) {
-		silent := true
+		var silent atomic.Bool
+		silent.Store(true)
 		p.bind = func(*peerConn, *alwayson.Bind) *alwayson.Response {
-			if silent {
+			if silent.Load() {
 				return nil
 			}
 			return alwayson.OK(alwayson.Value{})
@@ -131,7 +133,7 @@ func TestUnansweredBindIsRepeatedAndServedMeanwhile(t *testing.T) {
 		if code, _ := p.last().only(id); code != alwayson.Success {
 			t.Errorf("a request after an unanswered BIND got %v", code)
 		}
-		silent = false
+		silent.Store(false)
 		pass(10 * time.Second)
 		if st, _ := c.BindState("a"); st != alwayson.Bound {
 			t.Errorf("a is %v after the repetition", st)
@@ -141,10 +143,10 @@ func TestUnansweredBindIsRepeatedAndServedMeanwhile(t *testing.T) {
 
 func TestNamesAreServedFromTheirBindOnAndNotAfterItsRefusal(t *testing.T) {
 	bubble(t, func(t *testing.T, p *peer) {
-		var early uint32
+		var early atomic.Uint32
 		p.bind = func(c *peerConn, b *alwayson.Bind) *alwayson.Response {
-			if early == 0 {
-				early = c.ask(alwayson.Post, service("a", "S"))
+			if early.Load() == 0 {
+				early.Store(c.ask(alwayson.Post, service("a", "S")))
 				time.Sleep(time.Second)
 			}
 			return alwayson.Fail(alwayson.Forbidden, "")
@@ -159,7 +161,7 @@ func TestNamesAreServedFromTheirBindOnAndNotAfterItsRefusal(t *testing.T) {
 		}
 		c.Want("a")
 		pass(2 * time.Second)
-		if code, _ := p.last().only(early); code != alwayson.Success {
+		if code, _ := p.last().only(early.Load()); code != alwayson.Success {
 			t.Errorf("while the BIND was not answered: %v", code)
 		}
 		late := p.last().ask(alwayson.Post, service("a", "S"))

@@ -20,6 +20,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -223,14 +225,15 @@ func TestUpgradeRequestCarriesKeyAndFrameSize(t *testing.T) {
 
 func TestRefusedUpgradeIsRetriedAndLoggedOncePerEpisode(t *testing.T) {
 	bubble(t, func(t *testing.T, p *peer) {
-		refuse := true
+		var refuse atomic.Bool
+		refuse.Store(true)
 		p.upgrade = func(w http.ResponseWriter, _ *http.Request) bool {
-			if refuse {
+			if refuse.Load() {
 				http.Error(w, "Server is starting\nmore", http.StatusServiceUnavailable)
 			}
-			return refuse
+			return refuse.Load()
 		}
-		var log bytes.Buffer
+		var log safeBuffer
 		c := p.start(&recorder{}, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		pass(10 * time.Minute)
 		if st := c.Status(); st.Attempts < 8 || !strings.HasSuffix(st.LastError, "status 503: Server is starting") {
@@ -239,7 +242,7 @@ func TestRefusedUpgradeIsRetriedAndLoggedOncePerEpisode(t *testing.T) {
 		if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "Server is starting") {
 			t.Errorf("%d log lines:\n%s", n, log.String())
 		}
-		refuse = false
+		refuse.Store(false)
 		pass(2 * time.Minute)
 		if n := strings.Count(log.String(), "platform connected"); n != 1 {
 			t.Errorf("log:\n%s", log.String())
@@ -251,9 +254,9 @@ func TestCompression(t *testing.T) {
 	t.Run("negotiated, and what is inflated is bounded", func(t *testing.T) {
 		bubble(t, func(t *testing.T, p *peer) {
 			p.upgrader.EnableCompression = true
-			offered := false
+			var offered atomic.Bool
 			p.upgrade = func(_ http.ResponseWriter, r *http.Request) bool {
-				offered = strings.Contains(r.Header.Get("Sec-Websocket-Extensions"), "permessage-deflate")
+				offered.Store(strings.Contains(r.Header.Get("Sec-Websocket-Extensions"), "permessage-deflate"))
 				return false
 			}
 			c := p.start(&recorder{}, func(o *Options) { o.Compression = true })
@@ -268,19 +271,19 @@ func TestCompression(t *testing.T) {
 			}
 			id := conn.ask(alwayson.Post, service("a", "S"))
 			pass(time.Second)
-			if code, _ := conn.only(id); code != alwayson.Success || !offered || c.Status().Session != 1 {
-				t.Errorf("afterwards %v, offered %v", code, offered)
+			if code, _ := conn.only(id); code != alwayson.Success || !offered.Load() || c.Status().Session != 1 {
+				t.Errorf("afterwards %v, offered %v", code, offered.Load())
 			}
 		})
 	})
 	t.Run("an answer that cannot be used costs nothing but the compression", func(t *testing.T) {
 		bubble(t, func(t *testing.T, p *peer) {
-			offers := 0
+			var offers atomic.Int32
 			p.upgrade = func(w http.ResponseWriter, r *http.Request) bool {
 				if r.Header.Get("Sec-Websocket-Extensions") == "" {
 					return false
 				}
-				offers++
+				offers.Add(1)
 				conn, rw, err := w.(http.Hijacker).Hijack()
 				if err != nil {
 					t.Error(err)
@@ -299,8 +302,8 @@ func TestCompression(t *testing.T) {
 			}
 			p.last().ws.Close()
 			pass(time.Minute)
-			if st := c.Status(); !st.Connected || offers != 1 {
-				t.Errorf("offered %d times, status %+v", offers, st)
+			if st := c.Status(); !st.Connected || offers.Load() != 1 {
+				t.Errorf("offered %d times, status %+v", offers.Load(), st)
 			}
 		})
 	})
@@ -330,6 +333,24 @@ func TestMetrics(t *testing.T) {
 			t.Error("a second client registered the same metrics")
 		}
 	})
+}
+
+// safeBuffer is a log that may be read while it is written.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 func gathered(reg *prometheus.Registry, name string) (float64, error) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,17 +33,33 @@ type peer struct {
 	pipes    chan net.Conn
 	ended    chan struct{}
 
-	// Hooks; nil: the default.
+	mu sync.Mutex // guards the following
+	script
+	conns []*peerConn
+	log   []string // AUTH, BIND, UNBIND, CLOSE n, in order
+	binds [][]string
+}
+
+// script is what a test decides; nil: the default.
+type script struct {
 	auth    func(key string) alwayson.Code // 0: no answer
 	bind    func(c *peerConn, b *alwayson.Bind) *alwayson.Response
 	request func(c *peerConn, h alwayson.Header, r *alwayson.Request) *alwayson.Response // nil answer: none
 	upgrade func(w http.ResponseWriter, r *http.Request) bool                            // true: handled
 	setup   func(c *peerConn)
+}
 
-	mu    sync.Mutex
-	conns []*peerConn
-	log   []string // AUTH, BIND, UNBIND, CLOSE n, in order
-	binds [][]string
+func (p *peer) hooks() script {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.script
+}
+
+// set changes the script while connections stand.
+func (p *peer) set(change func(*script)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.script)
 }
 
 type peerConn struct {
@@ -101,7 +118,7 @@ func (p *peer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 }
 
 func (p *peer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if p.upgrade != nil && p.upgrade(w, r) {
+	if f := p.hooks().upgrade; f != nil && f(w, r) {
 		return
 	}
 	ws, err := p.upgrader.Upgrade(w, r, nil)
@@ -114,8 +131,8 @@ func (p *peer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.note("CLOSE " + string(rune('0'+code/1000)) + "000")
 		return ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(time.Second))
 	})
-	if p.setup != nil {
-		p.setup(c)
+	if f := p.hooks().setup; f != nil {
+		f(c)
 	}
 	p.mu.Lock()
 	p.conns = append(p.conns, c)
@@ -193,8 +210,8 @@ func (c *peerConn) handle(h alwayson.Header, body alwayson.Body) {
 	case *alwayson.Auth:
 		c.p.note("AUTH")
 		code := alwayson.Success
-		if c.p.auth != nil {
-			code = c.p.auth(b.Claims[0].Value)
+		if f := c.p.hooks().auth; f != nil {
+			code = f(b.Claims[0].Value)
 		} else if b.Claims[0].Name != "appKey" || b.Claims[0].Value != testKey {
 			code = alwayson.Unauthorized
 		}
@@ -211,8 +228,8 @@ func (c *peerConn) handle(h alwayson.Header, body alwayson.Body) {
 		c.session(h)
 		var resp *alwayson.Response
 		switch {
-		case c.p.request != nil:
-			resp = c.p.request(c, h, b)
+		case c.p.hooks().request != nil:
+			resp = c.p.hooks().request(c, h, b)
 		case b.Name == alwayson.ServiceGetSubscriptions:
 			resp = alwayson.OK(alwayson.NewTable(&alwayson.InfoTable{}))
 		default:
@@ -248,8 +265,8 @@ func (c *peerConn) bound(h alwayson.Header, b *alwayson.Bind) {
 		c.p.mu.Unlock()
 	}
 	resp := alwayson.OK(alwayson.Value{})
-	if c.p.bind != nil && h.Code == alwayson.BindCode {
-		resp = c.p.bind(c, b)
+	if f := c.p.hooks().bind; f != nil && h.Code == alwayson.BindCode {
+		resp = f(c, b)
 	}
 	if resp != nil {
 		c.answer(h, resp)
@@ -399,11 +416,34 @@ func (r *recorder) Request(name string, method alwayson.Code, req *alwayson.Requ
 	r.mu.Lock()
 	r.served++
 	r.mu.Unlock()
-	if r.onRequest != nil {
-		r.onRequest(name, method, req, respond)
+	r.mu.Lock()
+	f := r.onRequest
+	r.mu.Unlock()
+	if f != nil {
+		f(name, method, req, respond)
 		return
 	}
 	respond(alwayson.OK(alwayson.NewTable(alwayson.NewResult(alwayson.NewString(req.Name)))))
+}
+
+// lost are the causes of the connections' ends.
+func (r *recorder) lost() []error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.downs)
+}
+
+// subscribed are a Thing's subscriptions.
+func (r *recorder) subscribed(name string) []alwayson.Subscription {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.subs[name]
+}
+
+func (r *recorder) subscribedCount() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.subs)
 }
 
 func (r *recorder) boundCount() int {
@@ -479,6 +519,9 @@ func pass(d time.Duration) {
 func service(thing, name string) *alwayson.Request {
 	return alwayson.ServiceRequest(alwayson.EntityThing, thing, name, nil)
 }
+
+// mute is a platform that does not answer requests.
+func mute(*peerConn, alwayson.Header, *alwayson.Request) *alwayson.Response { return nil }
 
 // bare is a message of a header alone.
 func bare(h alwayson.Header) []byte {

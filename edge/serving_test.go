@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,7 +91,9 @@ func TestTooManyRequestsAreRefusedAtOnce(t *testing.T) {
 				t.Errorf("answered %v", code)
 			}
 		}
+		h.mu.Lock()
 		h.onRequest = nil
+		h.mu.Unlock()
 		id := p.last().ask(alwayson.Post, service("a", "S"))
 		pass(time.Millisecond)
 		if code, _ := p.last().only(id); code != alwayson.Success {
@@ -191,14 +194,16 @@ func TestUnaskedSuccessIsAdopted(t *testing.T) {
 		c := p.start(&recorder{}, nil)
 		pass(time.Millisecond)
 		p.last().raw(bare(alwayson.Header{Code: alwayson.Success, RequestID: alwayson.NoRequest, EndpointID: 5, SessionID: peerSession}))
-		var endpoint uint32
-		p.request = func(_ *peerConn, h alwayson.Header, _ *alwayson.Request) *alwayson.Response {
-			endpoint = h.EndpointID
-			return alwayson.OK(alwayson.Value{})
-		}
+		var endpoint atomic.Uint32
+		p.set(func(s *script) {
+			s.request = func(_ *peerConn, h alwayson.Header, _ *alwayson.Request) *alwayson.Response {
+				endpoint.Store(h.EndpointID)
+				return alwayson.OK(alwayson.Value{})
+			}
+		})
 		pass(time.Millisecond)
-		if _, err := c.Call(context.Background(), alwayson.Post, service("x", "S")); err != nil || endpoint != 5 {
-			t.Errorf("endpoint id %d, err %v", endpoint, err)
+		if _, err := c.Call(context.Background(), alwayson.Post, service("x", "S")); err != nil || endpoint.Load() != 5 {
+			t.Errorf("endpoint id %d, err %v", endpoint.Load(), err)
 		}
 	})
 }
@@ -230,22 +235,22 @@ func TestCalls(t *testing.T) {
 	})
 	t.Run("no answer in time, and a late one changes nothing", func(t *testing.T) {
 		bubble(t, func(t *testing.T, p *peer) {
-			var asked alwayson.Header
-			p.request = func(_ *peerConn, h alwayson.Header, _ *alwayson.Request) *alwayson.Response { asked = h; return nil }
+			asked := make(chan alwayson.Header, 1)
+			p.request = func(_ *peerConn, h alwayson.Header, _ *alwayson.Request) *alwayson.Response { asked <- h; return nil }
 			c := p.start(&recorder{}, nil)
 			pass(time.Millisecond)
-			ends := 0
-			var end error
-			c.Start(alwayson.Post, service("a", "S"), 3*time.Second, func(_ *alwayson.Response, err error) { ends++; end = err })
+			ends := make(chan error, 3)
+			c.Start(alwayson.Post, service("a", "S"), 3*time.Second, func(_ *alwayson.Response, err error) { ends <- err })
 			pass(4 * time.Second)
-			if ends != 1 || !errors.Is(end, alwayson.ErrNoAnswer) {
-				t.Fatalf("%d ends, err %v", ends, end)
+			if err := <-ends; !errors.Is(err, alwayson.ErrNoAnswer) {
+				t.Fatalf("err %v", err)
 			}
-			p.last().answer(asked, alwayson.OK(alwayson.Value{}))
-			p.last().answer(asked, alwayson.OK(alwayson.Value{}))
+			h := <-asked
+			p.last().answer(h, alwayson.OK(alwayson.Value{}))
+			p.last().answer(h, alwayson.OK(alwayson.Value{}))
 			pass(time.Second)
-			if ends != 1 {
-				t.Errorf("done called %d times", ends)
+			if n := len(ends); n != 0 {
+				t.Errorf("done called %d times more", n)
 			}
 		})
 	})
@@ -273,17 +278,17 @@ func TestCalls(t *testing.T) {
 			p.request = func(*peerConn, alwayson.Header, *alwayson.Request) *alwayson.Response { return nil }
 			c := p.start(&recorder{}, func(o *Options) { o.MaxCalls = 10 })
 			pass(time.Millisecond)
-			busy := 0
+			var busy atomic.Int32
 			for range 12 {
 				c.Start(alwayson.Post, service("a", "S"), time.Second, func(_ *alwayson.Response, err error) {
 					if errors.Is(err, alwayson.ErrBusy) {
-						busy++
+						busy.Add(1)
 					}
 				})
 			}
 			pass(time.Millisecond)
-			if busy != 2 {
-				t.Errorf("%d refused, want 2", busy)
+			if n := busy.Load(); n != 2 {
+				t.Errorf("%d refused, want 2", n)
 			}
 		})
 	})
@@ -303,9 +308,9 @@ func TestCalls(t *testing.T) {
 
 func TestBodiesUpToMaxBodyAreSent(t *testing.T) {
 	bubble(t, func(t *testing.T, p *peer) {
-		var got int
+		var got atomic.Int64
 		p.request = func(_ *peerConn, _ alwayson.Header, r *alwayson.Request) *alwayson.Response {
-			got = len(r.Params.Cell(0, "v").Text())
+			got.Store(int64(len(r.Params.Cell(0, "v").Text())))
 			return alwayson.OK(alwayson.NewTable(alwayson.NewResult(r.Params.Cell(0, "v"))))
 		}
 		c := p.start(&recorder{}, nil)
@@ -319,8 +324,8 @@ func TestBodiesUpToMaxBodyAreSent(t *testing.T) {
 		}
 		n := c.MaxBody() - (len(empty) - 15 - 200)
 		resp, err := c.Call(t.Context(), alwayson.Post, size(n))
-		if err != nil || got != n || len(alwayson.Result(resp.Content, "result").Text()) != n {
-			t.Errorf("largest body: %d bytes arrived of %d, err %v", got, n, err)
+		if err != nil || int(got.Load()) != n || len(alwayson.Result(resp.Content, "result").Text()) != n {
+			t.Errorf("largest body: %d bytes arrived of %d, err %v", got.Load(), n, err)
 		}
 		if _, err := c.Call(t.Context(), alwayson.Post, size(1<<20)); !errors.Is(err, alwayson.ErrTooLarge) {
 			t.Errorf("too large a body: %v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,9 +38,11 @@ func TestConnectsAuthenticatesBindsAndServes(t *testing.T) {
 func TestAuthentication(t *testing.T) {
 	t.Run("a refused key is reported, waits in the slower class and is read afresh", func(t *testing.T) {
 		bubble(t, func(t *testing.T, p *peer) {
-			key, reads := "old", 0
+			var key atomic.Value
+			var reads atomic.Int32
+			key.Store("old")
 			c := p.start(&recorder{}, func(o *Options) {
-				o.AppKey = func(context.Context) (string, error) { reads++; return key, nil }
+				o.AppKey = func(context.Context) (string, error) { reads.Add(1); return key.Load().(string), nil }
 			})
 			pass(time.Second)
 			st := c.Status()
@@ -47,10 +50,10 @@ func TestAuthentication(t *testing.T) {
 				t.Fatalf("status %+v", st)
 			}
 			pass(10 * time.Second)
-			if reads != 1 {
-				t.Errorf("%d attempts in the first 11 s, want the slower class", reads)
+			if n := reads.Load(); n != 1 {
+				t.Errorf("%d attempts in the first 11 s, want the slower class", n)
 			}
-			key = testKey
+			key.Store(testKey)
 			pass(10 * time.Second)
 			if !c.Status().Connected {
 				t.Errorf("corrected key not taken up: %+v", c.Status())
@@ -90,22 +93,30 @@ func TestReconnectBindsEverythingAgain(t *testing.T) {
 		c := p.start(h, nil)
 		c.Want("a", "b")
 		pass(time.Second)
-		var failed error
-		p.request = func(*peerConn, alwayson.Header, *alwayson.Request) *alwayson.Response { return nil }
-		c.Start(alwayson.Post, service("a", "Slow"), time.Minute, func(_ *alwayson.Response, err error) { failed = err })
+		failed := make(chan error, 1)
+		p.set(func(s *script) { s.request = mute })
+		c.Start(alwayson.Post, service("a", "Slow"), time.Minute, func(_ *alwayson.Response, err error) { failed <- err })
 		pass(time.Millisecond)
 		p.last().ws.Close()
 		pass(time.Millisecond)
-		if !errors.Is(failed, alwayson.ErrConnectionLost) {
-			t.Errorf("the call in flight ended with %v", failed)
+		if err := <-failed; !errors.Is(err, alwayson.ErrConnectionLost) {
+			t.Errorf("the call in flight ended with %v", err)
 		}
 		if st, _ := c.BindState("a"); st != alwayson.Unbound {
 			t.Errorf("a is %v while disconnected", st)
 		}
 		pass(10 * time.Second)
-		want := "up; a binding; b binding; a bound; b bound; a unbound"
-		if st := c.Status(); st.Session != 2 || st.Bound != 2 || !strings.HasPrefix(h.all(), want[:len("up; a binding")]) {
-			t.Errorf("status %+v, events %s", st, h.all())
+		first, second, _ := strings.Cut(h.all(), "down; up")
+		if st := c.Status(); st.Session != 2 || st.Bound != 2 {
+			t.Errorf("status %+v", st)
+		}
+		for _, want := range []string{"a bound", "b bound"} {
+			if !strings.Contains(first, want) || !strings.Contains(second, want) {
+				t.Errorf("%q is missing before or after the loss: %s", want, h.all())
+			}
+		}
+		if strings.Count(first, "unbound") != 2 {
+			t.Errorf("before the loss was told: %s", first)
 		}
 		if n := p.bindCount(); n != 2 {
 			t.Errorf("%d BINDs over both connections, want 2", n)
@@ -145,12 +156,12 @@ func TestDeadPeerIsNoticed(t *testing.T) {
 		h := &recorder{}
 		p.start(h, nil)
 		pass(29 * time.Second)
-		if len(h.downs) != 0 {
-			t.Fatalf("given up too early: %v", h.downs)
+		if len(h.lost()) != 0 {
+			t.Fatalf("given up too early: %v", h.lost())
 		}
 		pass(2 * time.Second)
-		if len(h.downs) != 1 || !errors.Is(h.downs[0], ErrPeerDead) {
-			t.Errorf("downs %v", h.downs)
+		if len(h.lost()) != 1 || !errors.Is(h.lost()[0], ErrPeerDead) {
+			t.Errorf("downs %v", h.lost())
 		}
 	})
 }
@@ -173,14 +184,14 @@ func TestPongsKeepTheConnectionAndMeasureTheRoundTrip(t *testing.T) {
 
 func TestPingsOfThePlatformAreAnswered(t *testing.T) {
 	bubble(t, func(t *testing.T, p *peer) {
-		pongs := 0
-		p.setup = func(c *peerConn) { c.ws.SetPongHandler(func(s string) error { pongs++; return nil }) }
+		var pongs atomic.Int32
+		p.setup = func(c *peerConn) { c.ws.SetPongHandler(func(s string) error { pongs.Add(1); return nil }) }
 		p.start(&recorder{}, nil)
 		pass(time.Millisecond)
 		p.last().ws.WriteControl(websocket.PingMessage, []byte("x"), time.Now().Add(time.Second))
 		pass(time.Millisecond)
-		if pongs != 1 {
-			t.Errorf("%d pongs, want 1", pongs)
+		if n := pongs.Load(); n != 1 {
+			t.Errorf("%d pongs, want 1", n)
 		}
 	})
 }
@@ -190,26 +201,28 @@ func TestPeerThatStopsReadingIsNoticed(t *testing.T) {
 		h := &recorder{}
 		block := make(chan struct{})
 		defer close(block)
-		p.request = func(*peerConn, alwayson.Header, *alwayson.Request) *alwayson.Response { <-block; return nil }
+		p.set(func(s *script) {
+			s.request = func(*peerConn, alwayson.Header, *alwayson.Request) *alwayson.Response { <-block; return nil }
+		})
 		c := p.start(h, func(o *Options) { o.QueueBytes = 4096 })
 		pass(time.Millisecond)
-		busy, lost := 0, 0
+		var busy, lost atomic.Int32
 		for range 200 {
 			c.Start(alwayson.Post, service("x", strings.Repeat("n", 200)), time.Minute, func(_ *alwayson.Response, err error) {
 				switch {
 				case errors.Is(err, alwayson.ErrBusy):
-					busy++
+					busy.Add(1)
 				case errors.Is(err, alwayson.ErrConnectionLost):
-					lost++
+					lost.Add(1)
 				}
 			})
 		}
 		pass(11 * time.Second)
-		if len(h.downs) != 1 {
-			t.Fatalf("downs %v", h.downs)
+		if len(h.lost()) != 1 {
+			t.Fatalf("downs %v", h.lost())
 		}
-		if busy == 0 || lost == 0 || busy+lost != 200 {
-			t.Errorf("%d calls refused as busy, %d lost, want 200 together", busy, lost)
+		if b, l := busy.Load(), lost.Load(); b == 0 || l == 0 || b+l != 200 {
+			t.Errorf("%d calls refused as busy, %d lost, want 200 together", b, l)
 		}
 	})
 }
@@ -232,8 +245,8 @@ func TestRunLeavesInOrder(t *testing.T) {
 		if code, _ := p.last().only(id); code != alwayson.ServiceUnavailable {
 			t.Errorf("the request in flight was answered %v", code)
 		}
-		if len(h.downs) != 1 || h.downs[0] != nil {
-			t.Errorf("downs %v, want one without error", h.downs)
+		if len(h.lost()) != 1 || h.lost()[0] != nil {
+			t.Errorf("downs %v, want one without error", h.lost())
 		}
 		if !strings.HasSuffix(h.all(), "down") {
 			t.Errorf("events %s", h.all())
@@ -251,7 +264,9 @@ func TestLeavingTakesAtMostItsTime(t *testing.T) {
 		pass(time.Second)
 		block := make(chan struct{})
 		defer close(block)
-		p.request = func(*peerConn, alwayson.Header, *alwayson.Request) *alwayson.Response { <-block; return nil }
+		p.set(func(s *script) {
+			s.request = func(*peerConn, alwayson.Header, *alwayson.Request) *alwayson.Response { <-block; return nil }
+		})
 		c.Start(alwayson.Post, service("a", "S"), time.Minute, func(*alwayson.Response, error) {})
 		pass(time.Millisecond)
 		began := time.Now()
