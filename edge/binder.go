@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -230,17 +231,22 @@ func (b *binder) bind(batch []*thing) verdict {
 	}
 	b.budget--
 	b.m.binds.Inc()
+	recovered := 0
 	v := b.exchange(alwayson.BindCode, sent, func(v verdict) {
 		switch {
 		case v.refused():
 			b.m.bindRefusals.Inc()
 			b.t.bindRefused(b.s, sent)
 		case v.err == nil:
-			b.t.bindAccepted(b.s, sent)
+			recovered = b.t.bindAccepted(b.s, sent)
 		}
 	})
-	if v.accepted() {
-		b.hopeless = false
+	if !v.accepted() {
+		return v
+	}
+	b.hopeless = false
+	if recovered > 0 {
+		b.log.Info("bind accepted after failures", "things", recovered, "thing", sent[0].name)
 	}
 	return v
 }
@@ -296,12 +302,18 @@ func (b *binder) settle(batch []*thing, v verdict) {
 	if b.ended() {
 		return
 	}
+	var news int
 	switch {
+	case v.accepted():
+		return
 	case v.refused():
-		b.t.conclude(b.s, batch, alwayson.Refused, v.reason, b.opt.BindBackoff)
-		b.log.Warn("bind refused", "things", len(batch), "thing", batch[0].name, "err", v.reason)
-	case v.err != nil:
-		b.t.conclude(b.s, batch, alwayson.Unbound, v.err.Error(), b.opt.BindBackoff)
-		b.log.Warn("bind not answered", "things", len(batch), "thing", batch[0].name, "err", v.err)
+		news = b.t.conclude(b.s, batch, alwayson.Refused, v.reason, b.opt.BindBackoff)
+	default:
+		news = b.t.conclude(b.s, batch, alwayson.Unbound, v.err.Error(), b.opt.BindBackoff)
 	}
+	level := slog.LevelDebug
+	if news > 0 {
+		level = slog.LevelWarn
+	}
+	b.log.Log(context.Background(), level, "bind failed", "things", len(batch), "thing", batch[0].name, "err", v.text())
 }

@@ -30,18 +30,23 @@ func (t *table) binding(s *session, batch []*thing) []*thing {
 	return sent
 }
 
-// bindAccepted makes them bound and awaits the platform's synchronisation.
-func (t *table) bindAccepted(s *session, batch []*thing) {
+// bindAccepted makes them bound and awaits the platform's synchronisation. It
+// tells how many of them had been refused, or not answered, before.
+func (t *table) bindAccepted(s *session, batch []*thing) (recovered int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.session != s {
-		return
+		return 0
 	}
 	for _, th := range batch {
+		if th.attempts > 0 {
+			recovered++
+		}
 		th.attempts = 0
 		t.setStateLocked(th, alwayson.Bound, "")
 		t.awaitSyncLocked(th)
 	}
+	return recovered
 }
 
 // bindRefused stops serving them. Their state waits for the binder's conclusion.
@@ -61,17 +66,21 @@ func (t *table) bindRefused(s *session, batch []*thing) {
 }
 
 // conclude gives Things their state after a failed BIND and the time of the
-// next. They share one time, so that they go in one BIND again.
-func (t *table) conclude(s *session, batch []*thing, state alwayson.BindState, reason string, backoff Backoff) {
+// next. They share one time, so that they go in one BIND again. It tells for how
+// many this is the first failure.
+func (t *table) conclude(s *session, batch []*thing, state alwayson.BindState, reason string, backoff Backoff) (news int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.session != s {
-		return
+		return 0
 	}
 	most := 0
 	for _, th := range batch {
 		if th.wanted {
 			th.attempts++
+			if th.attempts == 1 {
+				news++
+			}
 			most = max(most, th.attempts)
 		}
 	}
@@ -85,6 +94,7 @@ func (t *table) conclude(s *session, batch []*thing, state alwayson.BindState, r
 		}
 		t.setStateLocked(th, state, reason)
 	}
+	return news
 }
 
 // unbound takes Things out that the platform has unbound.

@@ -55,8 +55,9 @@ func (d *dialer) dial(ctx context.Context, key string, compress bool) (*websocke
 		"Max-Frame-Size": {strconv.Itoa(d.opt.Chunk)},
 	}
 	conn, resp, err := ws.DialContext(ctx, d.url.String(), header)
-	if !stop() && err == nil {
-		err = context.Cause(ctx)
+	if !stop() {
+		err = errors.Join(context.Cause(ctx), err)
+		resp = nil
 	}
 	switch {
 	case err == nil:

@@ -92,9 +92,8 @@
 //
 // # Leaving
 //
-// When Run's context ends: no Start is taken from then on only once the connection is
-// closed; new requests of the platform are answered SERVICE_UNAVAILABLE; the binder
-// stops; everything bound is unbound (at most Options.LeaveTimeout); requests
+// When Run's context ends: new requests of the platform are answered
+// SERVICE_UNAVAILABLE; the binder stops; everything bound is unbound (at most Options.LeaveTimeout); requests
 // still being served are answered SERVICE_UNAVAILABLE; CLOSE 1000 is sent behind
 // all that waits, and the platform's CLOSE awaited for two seconds; the
 // goroutines end; calls in flight fail; PlatformDown with a nil error is the last
