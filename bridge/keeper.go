@@ -157,10 +157,11 @@ type deeds struct{ want, unwant, rebind []string }
 
 func (k *keeper) reconcile() {
 	k.mu.Lock()
-	names, changes := k.names, k.changes
-	if len(names) > 0 {
-		k.names = map[string]struct{}{}
+	var names map[string]struct{}
+	if len(k.names) > 0 {
+		names, k.names = k.names, map[string]struct{}{}
 	}
+	changes := k.changes
 	k.changes = nil
 	k.mu.Unlock()
 	for _, c := range changes {
