@@ -1,0 +1,19 @@
+package integration
+
+import "testing"
+
+func TestTheBrokerKeepsItsAddressOverARestart(t *testing.T) {
+	b := newBroker(t)
+	address := b.proxy.Listen
+	if !listens(address) {
+		t.Fatal("it does not listen")
+	}
+	b.stop(t)
+	if listens(address) {
+		t.Fatal("it listens although it is stopped")
+	}
+	b.restart(t)
+	if !listens(address) {
+		t.Fatal("it does not listen again")
+	}
+}
