@@ -1,0 +1,258 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
+)
+
+// Link is one of the bridge's two connections.
+type Link struct {
+	Name   string `json:"name"`
+	Up     bool   `json:"up"`
+	Reason string `json:"reason,omitempty"` // why it is not up; never a secret
+}
+
+// Query narrows a list of Things.
+type Query struct {
+	Prefix string // of the name
+	Offset int    // Things to leave out
+	Limit  int    // Things to give at most
+}
+
+// Source is what the console shows; the bridge is one. What it returns as any is
+// written as JSON. Its methods may be called from many goroutines at a time.
+type Source interface {
+	// Links tells the state of both connections. It must not block.
+	Links() []Link
+	// Status gives a summary of everything.
+	Status() any
+	// Things gives the Things that q asks for, by name, and how many match in all.
+	Things(q Query) (things []any, total int)
+	// Thing gives all about one Thing.
+	Thing(name string) (thing any, ok bool)
+	// Call calls a service of a Thing's device, with a JSON object of inputs, and
+	// gives the result. An error that is a StatusCoder says how it is answered;
+	// any other is answered 500.
+	Call(ctx context.Context, thing, service string, inputs json.RawMessage) (result any, err error)
+}
+
+// StatusCoder is an error that knows its HTTP status.
+type StatusCoder interface {
+	error
+	HTTPStatus() int
+}
+
+// Options says where to listen and whom to let in. Source is required.
+type Options struct {
+	Listen             string // host:port; empty: 127.0.0.1:8480
+	Token              string
+	Username, Password string
+	MetricsPublic      bool
+	AllowCalls         bool     // serve POST …/services/…
+	Hosts              []string // names, besides our own, that the Host header may have
+
+	Source   Source
+	Gatherer prometheus.Gatherer // nil: no /metrics
+	Logger   *slog.Logger        // nil: silent
+
+	Connections int           // at a time (256)
+	Calls       int           // at a time (64)
+	BodyLimit   int64         // bytes (1 MiB)
+	CallTimeout time.Duration // (30s)
+	StopTimeout time.Duration // (3s)
+}
+
+// DefaultListen is the address when none is given.
+const DefaultListen = "127.0.0.1:8480"
+
+// ErrOpen is the refusal to listen beyond loopback without authentication.
+var ErrOpen = errors.New("the console would be open to the network: set a token, or a user name and password, or listen on 127.0.0.1")
+
+func (o *Options) fill() {
+	if o.Listen == "" {
+		o.Listen = DefaultListen
+	}
+	if o.Connections == 0 {
+		o.Connections = 256
+	}
+	if o.Calls == 0 {
+		o.Calls = 64
+	}
+	if o.BodyLimit == 0 {
+		o.BodyLimit = 1 << 20
+	}
+	if o.CallTimeout == 0 {
+		o.CallTimeout = 30 * time.Second
+	}
+	if o.StopTimeout == 0 {
+		o.StopTimeout = 3 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+func (o *Options) check() error {
+	host, _, err := net.SplitHostPort(o.Listen)
+	switch {
+	case err != nil:
+		return fmt.Errorf("listen address %q: %w; expected host:port", o.Listen, err)
+	case o.Source == nil:
+		return errors.New("no source")
+	case (o.Username == "") != (o.Password == ""):
+		return errors.New("a user name needs a password, and a password a user name")
+	case !o.authenticates() && !isLoopback(host):
+		return fmt.Errorf("listen address %q: %w", o.Listen, ErrOpen)
+	}
+	return nil
+}
+
+func (o *Options) authenticates() bool { return o.Token != "" || o.Password != "" }
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Console is the HTTP server. It can be run once.
+type Console struct {
+	opt      Options
+	guard    *guard
+	handler  http.Handler
+	calls    chan struct{}
+	listener atomic.Pointer[net.Listener]
+}
+
+// New checks o and makes a Console that does nothing until Listen or Run.
+func New(o Options) (*Console, error) {
+	o.fill()
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	c := &Console{opt: o, calls: make(chan struct{}, o.Calls)}
+	c.guard = newGuard(&c.opt)
+	c.handler = c.routes()
+	return c, nil
+}
+
+// Listen takes the address, so that Addr is known; Run does it where it was not done.
+func (c *Console) Listen() error {
+	if c.listener.Load() != nil {
+		return nil
+	}
+	l, err := net.Listen("tcp", c.opt.Listen)
+	if err != nil {
+		return fmt.Errorf("console: %w", err)
+	}
+	c.listener.Store(&l)
+	return nil
+}
+
+// Addr is where it listens; nil before Listen.
+func (c *Console) Addr() net.Addr {
+	if l := c.listener.Load(); l != nil {
+		return (*l).Addr()
+	}
+	return nil
+}
+
+// Run serves until ctx ends.
+func (c *Console) Run(ctx context.Context) error {
+	if err := c.Listen(); err != nil {
+		return err
+	}
+	l := netutil.LimitListener(*c.listener.Load(), c.opt.Connections)
+	server := &http.Server{
+		Handler:           c.handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      c.opt.CallTimeout + 15*time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(c.opt.Logger.Handler(), slog.LevelDebug),
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("console: %w", err)
+	case <-ctx.Done():
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opt.StopTimeout)
+	defer cancel()
+	if server.Shutdown(limit) != nil {
+		server.Close()
+	}
+	<-ended
+	return nil
+}
+
+func (c *Console) routes() http.Handler {
+	inner := http.NewServeMux()
+	inner.HandleFunc("/api/v1/status", only("GET", c.status))
+	inner.HandleFunc("/api/v1/things", only("GET", c.things))
+	inner.HandleFunc("/api/v1/things/{name}", only("GET", c.thing))
+	inner.HandleFunc("/api/v1/things/{name}/services/{service}", only("POST", c.call))
+	inner.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, http.StatusNotFound, "nothing here; see /api/v1/status, /api/v1/things, /metrics, /healthz and /readyz")
+	})
+	guarded := c.guard.wrap(inner)
+
+	outer := http.NewServeMux()
+	outer.HandleFunc("/healthz", only("GET", c.healthz))
+	outer.HandleFunc("/readyz", only("GET", c.readyz))
+	if c.opt.Gatherer != nil {
+		metrics := promhttp.HandlerFor(c.opt.Gatherer, promhttp.HandlerOpts{
+			MaxRequestsInFlight: 4, Timeout: 10 * time.Second,
+			ErrorLog: slog.NewLogLogger(c.opt.Logger.Handler(), slog.LevelWarn),
+		})
+		if !c.opt.MetricsPublic {
+			metrics = c.guard.wrap(metrics)
+		}
+		outer.HandleFunc("/metrics", only("GET", metrics.ServeHTTP))
+	}
+	outer.Handle("/", guarded)
+	return withHeaders(outer)
+}
+
+// only answers other methods 405; HEAD goes where GET goes.
+func only(method string, next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != method && !(method == http.MethodGet && r.Method == http.MethodHead) {
+			w.Header().Set("Allow", method)
+			fail(w, http.StatusMethodNotAllowed, "only "+method+" is served here")
+			return
+		}
+		next(w, r)
+	}
+}
+
+// ownHosts are the names that the Host header may have.
+func ownHosts(o *Options) map[string]bool {
+	hosts := map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true}
+	if host, _, err := net.SplitHostPort(o.Listen); err == nil && host != "" {
+		hosts[strings.ToLower(host)] = true
+		if !isLoopback(host) {
+			if name, err := os.Hostname(); err == nil {
+				hosts[strings.ToLower(name)] = true
+			}
+		}
+	}
+	for _, h := range o.Hosts {
+		hosts[strings.ToLower(h)] = true
+	}
+	return hosts
+}
