@@ -38,6 +38,7 @@ func (e *Engine) Explain(in *Input) []Explanation {
 			}
 		}
 		h.run(ent)
+		h.settle()
 		ex.Effects = h.dst
 		if len(h.dst) > 0 {
 			ex.Why = ""

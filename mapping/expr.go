@@ -35,6 +35,7 @@ type expression struct {
 	members     []string // of device
 	wholeDevice bool     // device is used otherwise than by member
 	ident       string   // when it is one name and nothing else
+	deep        bool     // its result may hold kinds of the library's own
 	fixed       bool     // it is a constant
 	value       any      // the constant
 }
@@ -165,6 +166,7 @@ func (x *expression) inspect(n ast.Node) error {
 	if in.err != nil {
 		return in.err
 	}
+	x.deep = in.deep
 	x.free, x.members, x.wholeDevice = sortedKeys(in.free), in.members, in.wholeDevice
 	switch n := n.(type) {
 	case *ast.IdentifierNode:
@@ -226,6 +228,7 @@ func gjsonPath(path []string) string {
 }
 
 type inspector struct {
+	deep        bool
 	free        map[string]bool
 	declared    map[string]int
 	members     []string
@@ -269,6 +272,7 @@ func (in *inspector) visit(n ast.Node, depth int) {
 				in.fail(n, "%s is not a function", n.Name)
 			}
 		}
+		in.deep = true
 		in.visitAll(n.Arguments, depth)
 	case *ast.PredicateNode:
 		if depth >= closureDepth {
@@ -283,6 +287,9 @@ func (in *inspector) visit(n ast.Node, depth int) {
 		in.declared[n.Name]++
 		in.visit(n.Expr, depth)
 		in.declared[n.Name]--
+	case *ast.BinaryNode:
+		in.deep = in.deep || n.Operator == ".."
+		in.visitAll(children(n), depth)
 	default:
 		in.visitAll(children(n), depth)
 	}
@@ -371,6 +378,9 @@ func (x *expression) run(lookup func(name string) any) (any, error) {
 			err = errors.New(firstLine(f.Message))
 		}
 		return nil, fmt.Errorf("%s: %w", shorten(x.text, 80), err)
+	}
+	if x.deep {
+		return deepPlain(v, 0), nil
 	}
 	return plainValue(v), nil
 }

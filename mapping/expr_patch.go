@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/vm/runtime"
@@ -185,6 +186,8 @@ func member(from, key any) any {
 		if k, ok := key.(string); ok {
 			return from[k]
 		}
+	case map[any]any: // fromPairs
+		return from[key]
 	case map[any][]any: // groupBy
 		if list, ok := from[key]; ok {
 			return list
@@ -263,7 +266,7 @@ func container(v any) any {
 	case string, bool, int, float64, []byte:
 		return nil
 	}
-	return v
+	return plainValue(v)
 }
 
 func truth(v any) (bool, error) {
@@ -326,11 +329,78 @@ func plainValue(v any) any {
 	case map[any][]any:
 		m := make(map[string]any, len(v))
 		for k, items := range v {
-			m[fmt.Sprint(k)] = items
+			m[keyText(k)] = items
+		}
+		return m
+	case map[any]any:
+		m := make(map[string]any, len(v))
+		for k, item := range v {
+			m[keyText(k)] = item
 		}
 		return m
 	}
 	return v
+}
+
+// deepPlain is plainValue for a value and all in it. What is plain already is
+// not copied.
+func deepPlain(v any, depth int) any {
+	v = plainValue(v)
+	if depth > maxDepth {
+		return nil
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		var changed map[string]any
+		for k, item := range v {
+			if plain := deepPlain(item, depth+1); !same(plain, item) {
+				if changed == nil {
+					changed = make(map[string]any, len(v))
+				}
+				changed[k] = plain
+			}
+		}
+		if changed == nil {
+			return v
+		}
+		for k, item := range v {
+			if _, done := changed[k]; !done {
+				changed[k] = item
+			}
+		}
+		return changed
+	case []any:
+		var out []any
+		for i, item := range v {
+			if plain := deepPlain(item, depth+1); !same(plain, item) {
+				if out == nil {
+					out = append([]any(nil), v...)
+				}
+				out[i] = plain
+			}
+		}
+		if out != nil {
+			return out
+		}
+	}
+	return v
+}
+
+// same reports whether deepPlain left a value as it was.
+func same(a, b any) bool {
+	switch b := b.(type) {
+	case nil, bool, string, int, float64:
+		return true
+	case []byte:
+		return true
+	case map[string]any:
+		m, ok := a.(map[string]any)
+		return ok && reflect.ValueOf(m).Pointer() == reflect.ValueOf(b).Pointer()
+	case []any:
+		l, ok := a.([]any)
+		return ok && len(l) == len(b) && (len(l) == 0 || &l[0] == &b[0])
+	}
+	return false
 }
 
 func list[T any](in []T) []any {

@@ -25,6 +25,7 @@ func (e *Engine) Handle(in *Input, dst []Effect) []Effect {
 	for _, ent := range hits {
 		h.run(ent)
 	}
+	h.settle()
 	if !h.heard {
 		h.reject("", "-", ReasonUnknownRule, "no rule listens to the topic")
 	}
@@ -38,6 +39,10 @@ type handler struct {
 	dst   []Effect
 	heard bool // a rule's pattern matched
 	note  func(r *rule, levels []string, why string)
+
+	unclaimedBy []owner
+	claimedBy   []*profile
+	claims      [4]*profile
 
 	msg    message // under format and encoding
 	format string
@@ -104,10 +109,12 @@ func (h *handler) run(ent *entry) {
 		h.note(r, levels, "")
 	}
 	if r.kind == kindAnnounce {
+		h.claim(r)
 		h.announce(r, &s)
 		return
 	}
 	if r.kind == kindPresence && r.presence.all {
+		h.claim(r)
 		if h.message(r, "") && h.when(r, &s, "") {
 			h.presenceOf(r, &s, "")
 		}
@@ -121,6 +128,9 @@ func (h *handler) run(ent *entry) {
 	case len(states) == 0:
 		h.unclaimed(r, &s, name)
 	}
+	if len(states) > 0 && r.thing.mode != byIndex {
+		h.claim(r)
+	}
 	for _, st := range states {
 		s.dev, s.extra = st.dev, nil
 		switch ok := h.message(r, st.dev.Thing); {
@@ -130,6 +140,13 @@ func (h *handler) run(ent *entry) {
 			h.reply(r, &s, st) // the call ends with what was wrong
 		}
 	}
+}
+
+func (h *handler) claim(r *rule) {
+	if h.claimedBy == nil {
+		h.claimedBy = h.claims[:0]
+	}
+	h.claimedBy = append(h.claimedBy, r.prof)
 }
 
 // when tests a rule's condition; an error is Rejected and means no.
@@ -163,6 +180,9 @@ func (h *handler) statesOf(ent *entry, s *scope, dst []*deviceState) (states []*
 		}
 		st := h.e.things[name]
 		if st == nil {
+			if r.kind == kindPresence && name != raw {
+				name = "" // another device may be meant by it
+			}
 			return nil, name, ""
 		}
 		if st.prof != r.prof {
@@ -194,13 +214,59 @@ func (h *handler) unclaimed(r *rule, s *scope, name string) {
 			return
 		}
 	}
+	if r.kind == kindPresence && r.early(name) {
+		if s.dev = nil; h.message(r, name) {
+			h.presenceOf(r, s, name)
+		}
+		return
+	}
 	h.say(r, "the device has not announced itself")
-	for _, eff := range h.dst {
-		if u, ok := eff.(*Unclaimed); ok && u.Profile == r.prof.name && u.Thing == name {
+	for _, u := range h.unclaimedBy {
+		if u.prof == r.prof && u.thing == name {
 			return
 		}
 	}
-	h.dst = append(h.dst, &Unclaimed{Profile: r.prof.name, Thing: name})
+	h.unclaimedBy = append(h.unclaimedBy, owner{r.prof, name})
+}
+
+// owner is a profile, and the Thing where it can be told.
+type owner struct {
+	prof  *profile
+	thing string
+}
+
+// settle adds what is unclaimed. A wide pattern that finds no device says
+// nothing when another rule of its profile took the message.
+func (h *handler) settle() {
+	for _, u := range h.unclaimedBy {
+		if u.thing == "" && h.claimed(u.prof) {
+			continue
+		}
+		h.dst = append(h.dst, &Unclaimed{Profile: u.prof.name, Thing: u.thing})
+	}
+}
+
+func (h *handler) claimed(prof *profile) bool {
+	for _, p := range h.claimedBy {
+		if p == prof {
+			return true
+		}
+	}
+	return false
+}
+
+// early reports whether a presence rule can speak for a Thing that has not been
+// announced: its topic names the Thing, and nothing of the device is needed.
+func (r *rule) early(name string) bool {
+	if r.thing.mode != byTemplate || name == "" {
+		return false
+	}
+	for _, x := range []*expression{r.when, r.presence.online, r.presence.offline, r.presence.hold} {
+		if x != nil && x.uses("device") {
+			return false
+		}
+	}
+	return true
 }
 
 func (h *handler) apply(r *rule, s *scope, st *deviceState) {

@@ -328,6 +328,9 @@ func (l *profileLoader) warnUnused(fields map[string]field) {
 		return
 	}
 	for _, item := range l.items(fields["announce"]) {
+		if item.n.Kind != yaml.MappingNode {
+			continue
+		}
 		parts, _ := l.object(item)
 		lets, order := l.object(parts["let"])
 		for _, name := range order {
