@@ -124,6 +124,7 @@ func TestProvisionDeletedThingIsCreatedOnceMoreOnly(t *testing.T) {
 		f := newFactory(r)
 		r.retained(announce, provisioned)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		for i := range 5 {
 			delete(f.things, "pump-1")
 			r.live(properties, `{"temp":`+num(i)+`}`)
