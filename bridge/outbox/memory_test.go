@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,27 +11,38 @@ import (
 )
 
 // keptLog collects the calls of kept by name.
-type keptLog map[string][]error
-
-func (l keptLog) of(name string) func(error) {
-	return func(err error) { l[name] = append(l[name], err) }
+type keptLog struct {
+	mu    sync.Mutex
+	calls map[string][]error
 }
 
-func (l keptLog) want(t *testing.T, names ...string) {
+func newKeptLog() *keptLog { return &keptLog{calls: make(map[string][]error)} }
+
+func (l *keptLog) of(name string) func(error) {
+	return func(err error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.calls[name] = append(l.calls[name], err)
+	}
+}
+
+func (l *keptLog) want(t *testing.T, names ...string) {
 	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, name := range names {
-		if len(l[name]) != 1 || l[name][0] != nil {
-			t.Fatalf("%s: kept was called with %v; want once with nil", name, l[name])
+		if got := l.calls[name]; len(got) != 1 || got[0] != nil {
+			t.Fatalf("%s: kept was called with %v; want once with nil", name, got)
 		}
 	}
-	if len(l) != len(names) {
-		t.Fatalf("kept was called for %v; want only %q", l, names)
+	if len(l.calls) != len(names) {
+		t.Fatalf("kept was called for %v; want only %q", l.calls, names)
 	}
 }
 
 func TestInMemoryAMessageIsKeptWhenAllItsRecordsAreDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, log := newMemory(t, Options{}), keptLog{}
+		m, log := newMemory(t, Options{}), newKeptLog()
 		recs := []bridge.Record{rec("a", "", "1"), rec("b", "", "2")}
 		m.Append(recs, log.of("both"))
 		m.Done("a", recs[0].Seq)
@@ -47,7 +59,7 @@ func TestInMemoryAMessageIsKeptWhenAllItsRecordsAreDone(t *testing.T) {
 func TestWhatWaitsForAnUnboundThingIsAcknowledgedAfterFiveSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, Options{Bound: func(thing string) bool { return thing == "bound" }})
-		log := keptLog{}
+		log := newKeptLog()
 		m.Append([]bridge.Record{rec("bound", "", "1")}, log.of("bound"))
 		m.Append([]bridge.Record{rec("away", "", "2"), rec("bound", "", "3")}, log.of("away"))
 		time.Sleep(4900 * time.Millisecond)
@@ -62,7 +74,7 @@ func TestWhatWaitsForAnUnboundThingIsAcknowledgedAfterFiveSeconds(t *testing.T) 
 }
 
 func TestBeyondHoldMaxTheOldestIsAcknowledgedAndStays(t *testing.T) {
-	m, log := newMemory(t, Options{HoldMax: 2}), keptLog{}
+	m, log := newMemory(t, Options{HoldMax: 2}), newKeptLog()
 	for _, s := range []string{"1", "2", "3"} {
 		m.Append([]bridge.Record{rec("a", "", s)}, log.of(s))
 	}
