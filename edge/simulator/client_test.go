@@ -268,10 +268,10 @@ func (e *edge) bind(names ...string) *alwayson.Response {
 // mustBind binds names and asks for their subscriptions once notified.
 func (e *edge) mustBind(names ...string) {
 	e.t.Helper()
-	if resp := e.bind(names...); !resp.Code.IsSuccess() {
-		e.t.Fatalf("BIND %v: %v %s", names, resp.Code, resp.Reason)
-	}
-	for range names {
+	for _, name := range names {
+		if resp := e.bind(name); !resp.Code.IsSuccess() {
+			e.t.Fatalf("BIND %v: %v %s", name, resp.Code, resp.Reason)
+		}
 		m, req := e.expect("NotifyPropertyUpdate", nil)
 		e.answer(m, ok(alwayson.Value{}))
 		e.must(alwayson.Post, alwayson.SubscriptionsRequest(req.Entity))

@@ -220,7 +220,10 @@ func (t *thing) writesOf(req *alwayson.Request) ([]write, *alwayson.Response) {
 		writes = append(writes, w)
 	}
 	for name, text := range raw {
-		v, _ := fromJSON(text, alwayson.FieldDefinition{Type: t.typeOfLocked(name)})
+		v, fits := fromJSON(text, alwayson.FieldDefinition{Type: t.typeOfLocked(name)})
+		if !fits {
+			v = alwayson.Value{} // fits no property, and is refused as such below
+		}
 		w, problem := t.writeOfLocked(name, v)
 		if problem != nil {
 			return nil, problem
