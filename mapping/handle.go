@@ -199,8 +199,29 @@ func (h *handler) statesOf(ent *entry, s *scope, dst []*deviceState) (states []*
 			return v
 		})}
 		return h.e.index[key], "", ""
+	case r.thing.mode == byProfile:
+		if h.message(r, "") {
+			return h.failing(r, s), "", ""
+		}
 	}
 	return nil, "", ""
+}
+
+// failing gives the devices whose failure a message tells: those for which the
+// rule's error has a value.
+func (h *handler) failing(r *rule, s *scope) []*deviceState {
+	var out []*deviceState
+	for _, st := range h.e.things {
+		if st.prof != r.prof {
+			continue
+		}
+		s.dev = st.dev
+		if v, err := s.eval(r.call.failError); err == nil && v != nil {
+			out = append(out, st)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].dev.Thing < out[j].dev.Thing })
+	return out
 }
 
 // unclaimed tells that the message is of a device that is not known.

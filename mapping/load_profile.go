@@ -298,6 +298,10 @@ func (l *profileLoader) identify(r *rule) {
 				l.used[n] = true
 			}
 		}
+		if len(common) == 0 && r.fail {
+			r.thing.mode = byProfile // its error expression tells whose failure it is
+			return
+		}
 		if len(common) == 0 {
 			l.fail(field{path: r.id}, "a level in common with the announcement, or ${device.…}",
 				"nothing in the topic %s says which Thing it is of", r.pat.text)

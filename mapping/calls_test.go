@@ -1,0 +1,275 @@
+package mapping_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"thingbridge/edge/alwayson"
+	"thingbridge/mapping"
+)
+
+const rpc = `
+thing: ${id}
+announce: {topic: "d/{id}/online", let: {pre: payload.prefix}}
+allow_topics: ["z/#"]
+services:
+  "Rpc":
+    inputs: {method: STRING}
+    output: JSON
+    request: {topic: "d/${id}/rpc", payload: '{"id": ${request}, "src": "${bridge.reply}/${id}", "method": ${inputs.method}}'}
+    reply: {topic: "${bridge.reply}/{id}/rpc", request: payload.id, numeric: true, result: payload.result, error: payload.error}
+  "Power{n}":
+    inputs: {value: BOOLEAN}
+    request: {topic: "cmnd/${id}/POWER${n}", payload: '${inputs.value ? "ON" : "OFF"}'}
+    reply: {topic: ["stat/{id}/RESULT"], serial: true, match: '("POWER" + n) in payload', result: 'payload["POWER" + n]'}
+    timeout: 3s
+  Blink:
+    request:
+      - {topic: "cmnd/${id}/blink", payload: "1"}
+      - {topic: "cmnd/${id}/blink", payload: "0"}
+writes:
+  state: {type: STRING, values: ["ON", "OFF"], topic: "z/${device.pre}/set", payload: '{"state": "${value}"}', reply: {topic: "z/${device.pre}", echo: payload.state == value}, fail: {topic: "z/log", error: 'payload.message contains device.pre ? payload.message : nil'}}
+reads:
+  "*": {topic: "z/${device.pre}/get", payload: '{"${property}": ""}'}
+ask:
+  - {on: connect, topic: z/ask, payload: announce}
+  - {on: announce, topic: "d/${id}/command", payload: status, every: 1m}
+  - {on: presence, topic: "d/${id}/never", when: device.pre == "other"}
+`
+
+// reply hands a message to the Engine and gives the call's answer.
+func reply(t *testing.T, e *mapping.Engine, c *mapping.Call, topic, payload string) string {
+	t.Helper()
+	for _, eff := range e.Handle(in(topic, payload), nil) {
+		r, ok := eff.(*mapping.Reply)
+		if !ok || r.Route != c.Route || r.Thing != c.Thing || r.Request != "" && r.Request != c.Request {
+			continue
+		}
+		v, err, done := c.Answer(r.Input)
+		switch {
+		case !done:
+			return "not its answer"
+		case err != nil:
+			return fmt.Sprintf("error %v %s", codeOf(err), err)
+		default:
+			return "ok " + string(mapping.AppendJSON(nil, v))
+		}
+	}
+	return "no reply"
+}
+
+func sent(c *mapping.Call) string {
+	var b strings.Builder
+	for _, p := range c.Send {
+		fmt.Fprintf(&b, "%s %s\n", p.Topic, p.Payload)
+	}
+	return b.String()
+}
+
+func TestRepliesAreToldApart(t *testing.T) {
+	e := engine(t, profileOf(rpc))
+	put(t, e, "d/a/online", `{"prefix":"hall/lamp"}`)
+	rpc, err := e.Call("a", "Rpc", params("method", alwayson.NewString(`Switch."Set"`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := sent(rpc), "d/a/rpc "+`{"id": `+rpc.Request+`, "src": "thingbridge/reply/a", "method": "Switch.\"Set\""}`+"\n"; got != want {
+		t.Errorf("sent %swant %s", got, want)
+	}
+	power, err := e.Call("a", "Power2", params("value", alwayson.NewBoolean(true)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := sent(power); got != "cmnd/a/POWER2 ON\n" || !power.Serial || power.Timeout.String() != "3s" {
+		t.Errorf("sent %s serial %v %s", got, power.Serial, power.Timeout)
+	}
+	blink, err := e.Call("a", "Blink", nil)
+	if err != nil || sent(blink) != "cmnd/a/blink 1\ncmnd/a/blink 0\n" || blink.Confirm != mapping.ConfirmSent {
+		t.Errorf("blink %+v %v", blink, err)
+	}
+	write, err := e.Write("a", "state", alwayson.NewString("ON"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := sent(write); got != `z/hall/lamp/set {"state": "ON"}`+"\n" {
+		t.Errorf("sent %s", got)
+	}
+	for _, tt := range []struct {
+		name           string
+		call           *mapping.Call
+		topic, payload string
+		want           string
+	}{
+		{"a reply with its number", rpc, "thingbridge/reply/a/rpc", `{"id":` + rpc.Request + `,"result":{"was_on":false}}`, `ok {"was_on":false}`},
+		{"a reply with another number", rpc, "thingbridge/reply/a/rpc", `{"id":99,"result":1}`, "no reply"},
+		{"a reply without a number", rpc, "thingbridge/reply/a/rpc", `{"result":1}`, "no reply"},
+		{"a reply of another device", rpc, "thingbridge/reply/b/rpc", `{"id":` + rpc.Request + `,"result":1}`, "no reply"},
+		{"an error with its number", rpc, "thingbridge/reply/a/rpc", `{"id":` + rpc.Request + `,"error":{"code":-105,"message":"no id 9"}}`, "error INTERNAL_SERVER_ERROR (0xA0) no id 9 (code -105)"},
+		{"a serial reply that matches", power, "stat/a/RESULT", `{"POWER2":"ON"}`, "ok null"},
+		{"a serial reply of another switch", power, "stat/a/RESULT", `{"POWER1":"ON"}`, "not its answer"},
+		{"an echo that confirms", write, "z/hall/lamp", `{"state":"ON"}`, "ok null"},
+		{"an echo of another state", write, "z/hall/lamp", `{"state":"OFF"}`, "not its answer"},
+		{"a failure told elsewhere", write, "z/log", `{"message":"set hall/lamp failed"}`, "error INTERNAL_SERVER_ERROR (0xA0) set hall/lamp failed"},
+		{"a failure of another device", write, "z/log", `{"message":"set other failed"}`, "no reply"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := reply(t, e, tt.call, tt.topic, tt.payload); !strings.HasPrefix(got, "error") && got != tt.want || strings.HasPrefix(got, "error") && !strings.HasSuffix(tt.want, got[strings.Index(got, ") ")+2:]) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+	read, err := e.Read("a", "state")
+	if err != nil || sent(read) != `z/hall/lamp/get {"state": ""}`+"\n" || read.EchoProperty != "state" {
+		t.Errorf("read %+v %v", read, err)
+	}
+	if _, err := e.Write("a", "other", alwayson.NewNumber(1)); codeOf(err) != alwayson.NotFound {
+		t.Errorf("write of an unknown property: %v", err)
+	}
+	if _, err := e.Write("a", "state", alwayson.NewString("DIM")); codeOf(err) != alwayson.BadRequest {
+		t.Errorf("write of a text that is not permitted: %v", err)
+	}
+	if _, err := e.Call("a", "Power", nil); codeOf(err) != alwayson.NotFound {
+		t.Errorf("a part in braces must not be empty: %v", err)
+	}
+	if got := e.Asks(mapping.AskConnect, ""); len(got) != 1 || got[0].Topic != "z/ask" {
+		t.Errorf("asks on connect: %+v", got)
+	}
+	if got := e.Asks(mapping.AskAnnounce, "a"); len(got) != 1 || got[0].Topic != "d/a/command" || got[0].Every.String() != "1m0s" {
+		t.Errorf("asks on announce: %+v", got)
+	}
+	if got := e.Asks(mapping.AskPresence, "a"); len(got) != 0 {
+		t.Errorf("asks on presence: %+v", got)
+	}
+}
+
+func TestDevicesDoNotTakeEachOthersNames(t *testing.T) {
+	announce := func(t *testing.T, e *mapping.Engine, topic, payload string) error {
+		t.Helper()
+		for _, eff := range e.Handle(in(topic, payload), nil) {
+			if a, ok := eff.(*mapping.Announced); ok {
+				_, err := e.Put(a.Device)
+				return err
+			}
+		}
+		t.Fatalf("%s announces nothing", topic)
+		return nil
+	}
+	for _, tt := range []struct{ name, first, second, want string }{
+		{"names that differ in case", "things/Pump/announce", "things/pump/announce",
+			`thing "pump" of profile native on things/pump/announce: "Pump" of profile native on things/Pump/announce has the name already (the platform does not tell upper case from lower)`},
+		{"names that become equal", "things/a:b/announce", "things/a_b/announce", `thing "a_b" of profile native on things/a_b/announce: profile native on things/a:b/announce has the name already`},
+		{"the same device", "things/a/announce", "things/a/announce", ""},
+		{"another profile", "things/acme-1/announce", "acme/x/1/hello", `thing "acme-1" of profile acme-pump on acme/x/1/hello: profile native on things/acme-1/announce has the name already`},
+		{"another source of the same rule", "acme/x/1/hello", "acme/y/1/hello", `thing "acme-1" of profile acme-pump on acme/y/1/hello: profile acme-pump on acme/x/1/hello has the name already`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := engine(t, pump+"  - preset: native\n")
+			if err := announce(t, e, tt.first, `{"kind":"pump"}`); err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			if err := announce(t, e, tt.second, `{"kind":"pump"}`); err != nil {
+				got = err.Error()
+			}
+			if got != tt.want {
+				t.Errorf("got %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAMessageSpeaksOnlyForItsOwnThing(t *testing.T) {
+	e := engine(t, pump+"  - preset: native\n")
+	put(t, e, "things/a:b/announce", `{}`)
+	put(t, e, "acme/x/1/hello", `{"kind":"pump"}`)
+	for topic, want := range map[string]string{
+		"things/a_b/properties":    `rejected a_b identity: the Thing belongs to the device "a:b"` + "\n",
+		"things/acme-1/properties": "rejected acme-1 identity: the Thing belongs to profile acme-pump on acme/x/1/hello\n",
+		"things/a:b/properties":    "values a_b x=NUMBER:1\n",
+		"things/a_b/announce":      "announced a_b live=true\n", // refused by Put
+	} {
+		if got := show(e.Handle(in(topic, `{"x":1}`), nil)); !strings.HasSuffix(got, want) {
+			t.Errorf("%s gave %swant %s", topic, got, want)
+		}
+	}
+}
+
+func TestSubscriptionsFollowTheDevices(t *testing.T) {
+	e := engine(t, profileOf(rpc[:strings.Index(rpc, "writes:")]+`
+presence: {topic: "z/${device.pre}/availability"}
+`))
+	change := func(topic, payload string) string {
+		var c mapping.Change
+		for _, eff := range e.Handle(in(topic, payload), nil) {
+			switch eff := eff.(type) {
+			case *mapping.Announced:
+				var err error
+				if c, err = e.Put(eff.Device); err != nil {
+					t.Fatal(err)
+				}
+			case *mapping.Left:
+				c = e.Remove(eff.Thing)
+			}
+		}
+		return fmt.Sprintf("+%v -%v", c.Subscribe, c.Unsubscribe)
+	}
+	for _, tt := range []struct{ topic, payload, want string }{
+		{"d/a/online", `{"prefix":"p/{1}"}`, "+[z/p/{1}/availability] -[]"},
+		{"d/b/online", `{"prefix":"p/{1}"}`, "+[] -[]"},
+		{"d/a/online", `{"prefix":"q"}`, "+[z/q/availability] -[]"},
+		{"d/b/online", `{"prefix":"q"}`, "+[] -[z/p/{1}/availability]"},
+		{"d/b/online", `{"prefix":"a/#"}`, "+[] -[]"},
+		{"d/a/online", ``, "+[] -[z/q/availability]"},
+	} {
+		if got := change(tt.topic, tt.payload); got != tt.want {
+			t.Errorf("%s %s: %s, want %s", tt.topic, tt.payload, got, tt.want)
+		}
+	}
+	if got, want := fmt.Sprint(e.Filters()), "[d/+/online stat/+/RESULT thingbridge/reply/+/rpc]"; got != want {
+		t.Errorf("filters %s, want %s", got, want)
+	}
+}
+
+func TestADeviceIsRestoredAsItWasSaved(t *testing.T) {
+	for _, tt := range []struct{ name, profile, topic, payload, thing string }{
+		{"native", "profiles: [{preset: native}]", "things/a:b/announce", `{"properties":{"x":"INTEGER"},"description":"d"}`, "a_b"},
+		{"levels and let", pump, "acme/a/1/hello", `{"kind":"pump","model":"S"}`, "acme-1"},
+		{"an item of a list", profileOf(`
+thing: z-${item.id}
+announce: {topic: z/devices, each: payload, define: '{"description": item.d}'}
+`), "z/devices", `[{"id":"q","d":"text"}]`, "z-q"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := engine(t, tt.profile)
+			put(t, e, tt.topic, tt.payload)
+			data, err := e.Save(tt.thing)
+			if err != nil {
+				t.Fatal(err)
+			}
+			other := engine(t, tt.profile)
+			d, err := other.Restore(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := other.Put(d); err != nil {
+				t.Fatal(err)
+			}
+			again, err := other.Save(tt.thing)
+			if err != nil || string(again) != string(data) {
+				t.Errorf("saved %s, again %s %v", data, again, err)
+			}
+			a, b := e.Device(tt.thing), other.Device(tt.thing)
+			if a.Definitions.Description != b.Definitions.Description || fmt.Sprint(a.Vars) != fmt.Sprint(b.Vars) || len(a.Definitions.Properties) != len(b.Definitions.Properties) {
+				t.Errorf("restored %+v, was %+v", b, a)
+			}
+		})
+	}
+	e := newNative(t)
+	for _, data := range []string{`{`, `{"version":2}`, `{"version":1,"profile":"x","thing":"a"}`, `{"version":1,"profile":"native","thing":"a"}`,
+		`{"version":1,"profile":"native","thing":"a","parts":[{"source":"other","payload":""}]}`} {
+		if d, err := e.Restore([]byte(data)); err == nil {
+			t.Errorf("%s restored %+v", data, d)
+		}
+	}
+}
