@@ -38,6 +38,7 @@ type Store struct {
 	lock   *os.File
 	db     *bolt.DB // nil: in memory
 	closed chan struct{}
+	hurry  chan struct{} // has the writer not gather any longer
 
 	mu       sync.Mutex        // guards the following
 	memory   map[change][]byte // all there is, in memory
@@ -86,7 +87,7 @@ func NewMemory() *Store {
 }
 
 func newStore() *Store {
-	s := &Store{log: slog.New(slog.DiscardHandler), closed: make(chan struct{})}
+	s := &Store{log: slog.New(slog.DiscardHandler), closed: make(chan struct{}), hurry: make(chan struct{}, 1)}
 	s.turn = sync.NewCond(&s.mu)
 	return s
 }
@@ -193,12 +194,16 @@ func (s *Store) Err() error {
 	return s.trouble.err
 }
 
-// Sync waits until every change noted so far is on disk, or an attempt to write
-// them failed, and gives that attempt's error.
+// Sync has the changes noted so far written at once and waits until they are on
+// disk, or an attempt to write them failed; it gives that attempt's error.
 func (s *Store) Sync() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	want, failures := s.noted, s.trouble.failures
+	select {
+	case s.hurry <- struct{}{}:
+	default:
+	}
 	for s.writing && s.settled < want && s.trouble.failures == failures {
 		s.turn.Wait()
 	}

@@ -139,6 +139,20 @@ func TestFiltersSurviveARestart(t *testing.T) {
 	}
 }
 
+func TestSyncDoesNotWaitForMoreToGather(t *testing.T) {
+	s := open(t, t.TempDir())
+	least := time.Hour
+	for i := range 5 {
+		must(t, s.Save(fmt.Sprint(i), nil))
+		start := time.Now()
+		must(t, s.Sync())
+		least = min(least, time.Since(start))
+	}
+	if least > 40*time.Millisecond {
+		t.Fatalf("it takes %v", least)
+	}
+}
+
 func TestWithoutADirectoryAllIsInMemory(t *testing.T) {
 	s := open(t, "")
 	must(t, s.Save("a", []byte("1")), s.Save("b", nil), s.Delete("a"), s.SaveFilters([]string{"x"}), s.Sync())

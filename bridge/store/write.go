@@ -25,9 +25,9 @@ type trouble struct {
 // write is the writer: it gathers changes for a moment, writes them, and ends
 // when there are none.
 func (s *Store) write() {
-	pause := batchDelay
+	pause, hurry := batchDelay, (<-chan struct{})(s.hurry)
 	for {
-		s.wait(pause)
+		s.wait(pause, hurry)
 		batch, upTo := s.take()
 		if batch == nil {
 			return
@@ -36,19 +36,21 @@ func (s *Store) write() {
 			if pause = s.failed(err, pause); pause < 0 {
 				return
 			}
+			hurry = nil // a disk in trouble is not tried more often for being waited for
 			continue
 		}
 		s.succeeded(upTo)
-		pause = batchDelay
+		pause, hurry = batchDelay, s.hurry
 	}
 }
 
-// wait returns after d, or at once when the store closes.
-func (s *Store) wait(d time.Duration) {
+// wait returns after d, or at once when there is hurry or the store closes.
+func (s *Store) wait(d time.Duration, hurry <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+	case <-hurry:
 	case <-s.closed:
 	}
 }
