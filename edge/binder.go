@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"thingbridge/edge/alwayson"
@@ -172,12 +173,17 @@ func (b *binder) probe(batch []*thing, v verdict) {
 		b.splitOrSettle(right, vr, true, true)
 		return
 	}
-	for size := len(batch) / 4; size >= 1; size /= 4 {
-		sample := batch[:size]
+	at := 0
+	for size := len(batch) / 4; ; size /= 4 {
+		size = max(size, 1)
+		sample := batch[at : at+size]
 		if vs := b.bind(sample); !vs.refused() {
 			b.settle(sample, vs)
-			b.split(batch[size:], v, true)
+			b.split(slices.Concat(batch[:at], batch[at+size:]), v, true)
 			return
+		}
+		if at += size; size == 1 {
+			break
 		}
 	}
 	b.hopeless = true

@@ -29,15 +29,16 @@ func (s *session) tick() error {
 }
 
 // pingNow asks for a sign of life. Anything that the platform sends is one: its
-// pong may stand behind a large message on a slow line.
+// pong may stand behind a large message on a slow line. What was heard is noted
+// before the ping goes out, since the pong may come at once.
 func (s *session) pingNow(now time.Time) {
-	s.out.sendPing()
 	in := s.wire.in.Load()
 	s.clock.set(&s.pong, now.Add(s.opt.PongTimeout), timedFunc(func(time.Time) {
 		if s.wire.in.Load() == in {
 			s.die(fmt.Errorf("%w: nothing received for %s after a ping", ErrPeerDead, s.opt.PongTimeout))
 		}
 	}))
+	s.out.sendPing()
 	s.clock.set(&s.ping, now.Add(s.opt.PingInterval), timedFunc(s.pingNow))
 }
 

@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"slices"
@@ -77,6 +79,7 @@ type peerConn struct {
 func newPeer(t *testing.T) *peer {
 	p := &peer{t: t, pipes: make(chan net.Conn), ended: make(chan struct{})}
 	p.srv.Handler = p
+	p.srv.ErrorLog = log.New(io.Discard, "", 0)
 	go p.srv.Serve(p)
 	t.Cleanup(func() { p.srv.Close() })
 	return p

@@ -242,6 +242,9 @@ func TestCalls(t *testing.T) {
 			ends := make(chan error, 3)
 			c.Start(alwayson.Post, service("a", "S"), 3*time.Second, func(_ *alwayson.Response, err error) { ends <- err })
 			pass(4 * time.Second)
+			if len(ends) != 1 {
+				t.Fatal("the call has not ended in time")
+			}
 			if err := <-ends; !errors.Is(err, alwayson.ErrNoAnswer) {
 				t.Fatalf("err %v", err)
 			}

@@ -182,6 +182,16 @@ func TestPongsKeepTheConnectionAndMeasureTheRoundTrip(t *testing.T) {
 	})
 }
 
+func TestPongsThatComeAtOnceKeepTheConnection(t *testing.T) {
+	bubble(t, func(t *testing.T, p *peer) {
+		c := p.start(&recorder{}, nil)
+		pass(24 * time.Hour)
+		if st := c.Status(); st.Session != 1 || !st.Connected {
+			t.Errorf("status %+v", st)
+		}
+	})
+}
+
 func TestPingsOfThePlatformAreAnswered(t *testing.T) {
 	bubble(t, func(t *testing.T, p *peer) {
 		var pongs atomic.Int32
