@@ -176,7 +176,7 @@ func (p *Platform) inventLocked(bound string) *thing {
 		return nil
 	}
 	t := newThing(name, "RemoteThing", true, &p.opts)
-	t.auto = true
+	t.auto.Store(true)
 	if byIdentifier {
 		t.identifier = name
 	}

@@ -145,7 +145,10 @@ func (p *Platform) setIdentifier(t *thing, id string) error {
 	if id != "" {
 		p.byID[key(id)] = t
 	}
-	if ep := t.claim.Swap(nil); ep != nil && old != id {
+	if old == id {
+		return nil
+	}
+	if ep := t.claim.Swap(nil); ep != nil {
 		ep.thing.Store(nil)
 	}
 	return nil

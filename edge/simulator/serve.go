@@ -102,7 +102,7 @@ func (p *Platform) takeEvent(t *thing, req *alwayson.Request) *alwayson.Response
 	ev := p.newEvent(req)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.events[req.Name] == nil && !t.auto {
+	if t.events[req.Name] == nil && !t.auto.Load() {
 		p.stats.eventsUnknown.Add(1)
 		return fail(alwayson.NotFound, "event [%s] does not exist on thing [%s]", req.Name, t.name)
 	}

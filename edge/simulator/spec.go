@@ -271,7 +271,7 @@ func (t *thing) info() ThingInfo {
 	defer t.mu.Unlock()
 	return ThingInfo{
 		Name: t.name, Identifier: t.identifier, Template: t.template, Description: t.description,
-		Enabled: t.enabled, Auto: t.auto, Connected: ep != nil, Synchronised: ep != nil && ep.open.Load(),
+		Enabled: t.enabled, Auto: t.auto.Load(), Connected: ep != nil, Synchronised: ep != nil && ep.open.Load(),
 		LastConnection: t.lastConn,
 		Properties:     slices.Clone(t.propOrder), Services: slices.Clone(t.svcOrder), Events: slices.Clone(t.eventOrder),
 	}

@@ -85,7 +85,7 @@ func (p *Platform) synchronise(ep *endpoint, done func()) {
 		done()
 		return
 	}
-	if !t.auto {
+	if !t.auto.Load() {
 		p.announce(ep, t, done)
 		return
 	}

@@ -14,8 +14,8 @@ type thing struct {
 	template string // never changes
 	remote   bool   // its template is RemoteThing or extends it; never changes
 	builtin  bool   // part of every platform, cannot be deleted
-	auto     bool   // invented from a BIND: its definitions follow its GetMetadata
 
+	auto  atomic.Bool              // invented from a BIND: its definitions follow its GetMetadata
 	claim atomic.Pointer[endpoint] // the binding that claims it; written under Platform.mu
 
 	mu          sync.Mutex // guards the following
