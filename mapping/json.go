@@ -325,7 +325,10 @@ func appendFloat(dst []byte, f float64) []byte {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return append(dst, "null"...)
 	}
-	if a := math.Abs(f); a != 0 && (a < 1e-6 || a >= 1e21) {
+	if f == 0 {
+		return append(dst, '0') // -0 too
+	}
+	if a := math.Abs(f); a < 1e-6 || a >= 1e21 {
 		return strconv.AppendFloat(dst, f, 'e', -1, 64)
 	}
 	return strconv.AppendFloat(dst, f, 'f', -1, 64)

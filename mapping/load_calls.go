@@ -63,7 +63,9 @@ func (l *profileLoader) call(c *callRule, f field) {
 		return
 	}
 	l.declareCall(c, f, fields)
-	c.timeout = l.duration(fields["timeout"])
+	if c.kind != callService { // a service's is in its definition
+		c.timeout = l.duration(fields["timeout"])
+	}
 	if c.timeout > maxTimeout {
 		l.fail(fields["timeout"], "at most 25s, as the platform gives up at 30 s", "the time-out %s is too long", c.timeout)
 	}
@@ -87,6 +89,7 @@ func (l *profileLoader) declareCall(c *callRule, f field, fields map[string]fiel
 		for _, p := range r.problems {
 			l.fail(locate(f, p.path), "", "%s", p.text)
 		}
+		c.timeout = s.Timeout
 		if fields["inputs"].ok() || fields["output"].ok() || c.name.exact() {
 			c.service = s
 		}
