@@ -46,6 +46,9 @@ type session struct {
 	sent                  atomic.Uint64
 	ping, pong, sweep     timer
 
+	// carried is what wireMetrics has told already.
+	carried struct{ in, out, writes uint64 }
+
 	parts struct {
 		sync.Mutex // guards the following
 		all        *alwayson.Reassembler
@@ -160,14 +163,17 @@ func (s *session) end(gone func(cause error)) error {
 	return cause
 }
 
-// wireMetrics carries the connection's counters over to the metrics.
+// wireMetrics carries what the connection counted over to the metrics. The
+// clock's goroutine calls it, and end after that.
 func (s *session) wireMetrics() {
 	if s.wire == nil {
 		return
 	}
-	s.m.bytesIn.Add(float64(s.wire.in.Swap(0)))
-	s.m.bytesOut.Add(float64(s.wire.out.Swap(0)))
-	s.m.writes.Add(float64(s.wire.writes.Swap(0)))
+	in, out, writes := s.wire.in.Load(), s.wire.out.Load(), s.wire.writes.Load()
+	s.m.bytesIn.Add(float64(in - s.carried.in))
+	s.m.bytesOut.Add(float64(out - s.carried.out))
+	s.m.writes.Add(float64(writes - s.carried.writes))
+	s.carried.in, s.carried.out, s.carried.writes = in, out, writes
 }
 
 // authenticate sends AUTH and waits for its answer.

@@ -166,6 +166,20 @@ func TestDeadPeerIsNoticed(t *testing.T) {
 	})
 }
 
+func TestPeerThatDiesAfterTrafficIsNoticedAtTheFirstPing(t *testing.T) {
+	bubble(t, func(t *testing.T, p *peer) {
+		p.setup = func(c *peerConn) { c.ws.SetPingHandler(func(string) error { return nil }) }
+		h := &recorder{}
+		p.start(h, func(o *Options) { o.PingInterval = 18 * time.Second })
+		pass(17 * time.Second)
+		p.last().raw(bare(p.last().header(alwayson.KeepAlive, 1)))
+		pass(12 * time.Second)
+		if len(h.lost()) != 1 || !errors.Is(h.lost()[0], ErrPeerDead) {
+			t.Errorf("downs %v", h.lost())
+		}
+	})
+}
+
 func TestPongsKeepTheConnectionAndMeasureTheRoundTrip(t *testing.T) {
 	bubble(t, func(t *testing.T, p *peer) {
 		p.setup = func(c *peerConn) {

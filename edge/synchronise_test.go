@@ -131,6 +131,25 @@ func TestSynchronizeModelState(t *testing.T) {
 	})
 }
 
+func TestBindingAgainSynchronisesAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, p *peer) {
+		var asked atomic.Int32
+		p.request = func(*peerConn, alwayson.Header, *alwayson.Request) *alwayson.Response {
+			asked.Add(1)
+			return alwayson.OK(alwayson.NewTable(subscriptions("p")))
+		}
+		h := &recorder{}
+		c := p.start(h, nil)
+		c.Want("a")
+		pass(time.Minute)
+		c.Rebind("a")
+		pass(time.Minute)
+		if n := asked.Load(); n != 2 {
+			t.Errorf("asked %d times over two BINDs", n)
+		}
+	})
+}
+
 func TestSynchronisationEndsWithTheBinding(t *testing.T) {
 	bubble(t, func(t *testing.T, p *peer) {
 		var asked atomic.Int32
