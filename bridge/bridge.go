@@ -48,7 +48,7 @@ type Bridge struct {
 	early      *earlyPresence                 // presence of Things not announced yet
 	retained   map[string][]sentHash          // what the platform had before the restart
 	problems   problemRing                    // of nobody's Thing
-	clashes    map[string]string              // refused Thing name: what it clashes with
+	clashes    map[string]clashing            // by the refused Thing's name
 	episodes   map[string]*episode
 
 	upwardsInFlight             int
@@ -83,7 +83,7 @@ func New(opt Options) (*Bridge, error) {
 		profileOff:     map[string]bool{},
 		early:          newEarlyPresence(opt.Limits.Things),
 		retained:       map[string][]sentHash{},
-		clashes:        map[string]string{},
+		clashes:        map[string]clashing{},
 		episodes:       map[string]*episode{},
 		startedAt:      time.Now(),
 	}

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"errors"
 	"sync/atomic"
 	"time"
 
@@ -260,7 +259,7 @@ func (b *Bridge) BusUp(session uint64) {
 	}
 	b.mu.Unlock()
 	if fresh {
-		b.log.Info("broker connected", "session", session)
+		b.log.Debug("broker connected", "session", session)
 		b.sendMarker()
 		b.asks.connected()
 	}
@@ -274,9 +273,6 @@ func (b *Bridge) BusDown(session uint64, err error) {
 	b.mu.Unlock()
 	b.marker.nextEpoch()
 	if was {
-		if err == nil {
-			err = errors.New("closed")
-		}
-		b.log.Warn("broker connection lost", "session", session, "error", err)
+		b.log.Debug("broker connection lost", "session", session, "error", err)
 	}
 }

@@ -466,3 +466,38 @@ func TestDiskOutboxKeepsValuesOverARestart(t *testing.T) {
 		})
 	}
 }
+
+// slowOutbox keeps nothing until the test says so.
+type slowOutbox struct {
+	bridge.Outbox
+	kept []func(error)
+}
+
+func (o *slowOutbox) Append(recs []bridge.Record, kept func(error)) {
+	o.kept = append(o.kept, kept)
+	o.Outbox.Append(recs, func(error) {})
+}
+
+func TestAMessageIsAcknowledgedOnlyWhenItIsKept(t *testing.T) {
+	box, err := outbox.NewMemory(outbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := &slowOutbox{Outbox: box}
+	bubble(t, pump("temp"), func(r *rig) {
+		defer box.Close()
+		r.retained(announce, "{}")
+		r.live(properties, `{"temp":1}`)
+		r.live(properties, `{"temp":2}`)
+		r.mustGot("pump-1.temp=1", "pump-1.temp=2")
+		if r.acks(properties, `{"temp":1}`)+r.acks(properties, `{"temp":2}`) != 0 {
+			t.Fatal("acknowledged before the outbox has it")
+		}
+		slow.kept[0](nil)
+		slow.kept[1](fmt.Errorf("disk full"))
+		synctest.Wait()
+		if r.acks(properties, `{"temp":1}`) != 1 || r.acks(properties, `{"temp":2}`) != 0 {
+			t.Error("want the kept one acknowledged and the other not")
+		}
+	}, func(o *bridge.Options) { o.Outbox = slow })
+}

@@ -221,6 +221,7 @@ func (k *keeper) consider(name string, d *deeds) {
 		}
 		b.mu.Lock()
 		t.told, t.drainTill = "", time.Time{}
+		t.unboundLocked()
 		b.mu.Unlock()
 		b.sched.gate(t, alwayson.Unbound)
 		d.unwant = append(d.unwant, told)
@@ -267,6 +268,7 @@ func (k *keeper) forget(t *thing) {
 		b.metrics.dropped("left", n)
 		b.opt.Outbox.Drop(t.name)
 	}
+	b.heirs(t)
 }
 
 // isLate reports whether an announcement of the Thing waits for its turn.

@@ -77,13 +77,13 @@ func sameDefinitions(a, b *mapping.Definitions) bool { return a == b || reflect.
 func (b *Bridge) register(a *mapping.Announced, kept func(error)) {
 	d := a.Device
 	if problem := b.refusal(d); problem != nil {
-		b.refuse(d, problem)
+		b.refuse(a, problem)
 		kept(nil)
 		return
 	}
 	change, err := b.engine.Put(d)
 	if err != nil {
-		b.refuse(d, clash(err))
+		b.refuse(a, clash(err))
 		kept(nil)
 		return
 	}
@@ -96,7 +96,6 @@ func (b *Bridge) register(a *mapping.Announced, kept func(error)) {
 		t.provision.announcedLocked()
 	}
 	delete(b.clashes, d.Thing)
-	delete(b.clashes, bindName(d))
 	b.mu.Unlock()
 	b.saver.thing(d.Thing, kept)
 	b.keeper.dirty(d.Thing)
@@ -178,14 +177,22 @@ func clash(err error) *refusalError {
 	return &refusalError{"definition", err.Error()}
 }
 
-func (b *Bridge) refuse(d *mapping.Device, why *refusalError) {
+// clashing is a device that is refused because its name is taken. It gets the
+// name when the other leaves.
+type clashing struct {
+	text string
+	a    *mapping.Announced
+}
+
+func (b *Bridge) refuse(a *mapping.Announced, why *refusalError) {
+	d := a.Device
 	b.metrics.reject("announce", why.reason)
 	key := why.reason
 	if why.reason == "clash" {
 		key += "/" + d.Thing
 		b.mu.Lock()
 		if len(b.clashes) < maxClashes {
-			b.clashes[d.Thing] = why.text
+			b.clashes[d.Thing] = clashing{why.text, a}
 		}
 		if other := b.clashingLocked(d); other != nil {
 			other.problemLocked("clash", why.text)
@@ -223,6 +230,7 @@ func (b *Bridge) leave(name, why, topic string, kept func(error)) {
 	b.mu.Lock()
 	t := b.things[name]
 	b.early.forget(name)
+	delete(b.clashes, name)
 	if t == nil || t.leaving {
 		b.mu.Unlock()
 		kept(nil)
@@ -235,6 +243,21 @@ func (b *Bridge) leave(name, why, topic string, kept func(error)) {
 	b.saver.forget(name, kept)
 	b.timers.after(0, func() { b.relay.gone(name, fmt.Sprintf("the device of %s has left", name)) })
 	b.keeper.dirty(name)
+}
+
+// heirs registers a device that was refused because t had its name. life is held.
+func (b *Bridge) heirs(t *thing) {
+	var next []*mapping.Announced
+	b.mu.Lock()
+	for _, c := range b.clashes {
+		if d := c.a.Device; foldName(d.Thing) == foldName(t.name) || foldName(bindName(d)) == foldName(t.bind) {
+			next = append(next, c.a)
+		}
+	}
+	b.mu.Unlock()
+	for _, a := range next {
+		b.register(a, func(error) {})
+	}
 }
 
 // presence applies what a device, or somebody for a whole profile, says about

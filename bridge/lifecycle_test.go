@@ -91,6 +91,14 @@ func TestNameClashIsRefusedAndShown(t *testing.T) {
 		if d, _ := r.b.Thing("pump-1"); len(d.Recent) == 0 {
 			t.Error("the clash is not among the Thing's problems")
 		}
+		r.live(announce, "")
+		r.mustState("pump-1", "forgotten")
+		if s := r.state("PUMP-1"); s == "forgotten" {
+			t.Error("the other device does not get the name that is free now")
+		}
+		if s := r.b.Status(); len(s.Clashes) != 0 {
+			t.Errorf("a clash is shown that is over: %+v", s.Clashes)
+		}
 	})
 }
 

@@ -12,7 +12,7 @@ func (b *Bridge) PlatformUp(session uint64) {
 	b.mu.Lock()
 	b.platformUp, b.platformSession, b.platformSince, b.platformErr = true, session, time.Now(), nil
 	b.mu.Unlock()
-	b.log.Info("platform connected", "session", session)
+	b.log.Debug("platform connected", "session", session)
 }
 
 // PlatformDown implements PlatformEvents. Gates close; what was in flight comes
@@ -24,13 +24,19 @@ func (b *Bridge) PlatformDown(session uint64, err error) {
 	b.sched.mu.Lock()
 	b.sched.stalled = time.Time{}
 	for _, t := range b.things {
-		t.state, t.reason = alwayson.Unbound, ""
+		t.unboundLocked()
 		t.flow.bound, t.flow.subscribed = false, false
 	}
 	b.sched.mu.Unlock()
 	b.mu.Unlock()
 	if was {
-		b.log.Warn("platform connection lost", "session", session, "error", err)
+		b.log.Debug("platform connection lost", "session", session, "error", err)
+	}
+}
+
+func (t *thing) unboundLocked() {
+	if t.state != alwayson.Unbound {
+		t.state, t.reason, t.stateFrom = alwayson.Unbound, "", time.Now()
 	}
 }
 
@@ -38,7 +44,7 @@ func (b *Bridge) PlatformDown(session uint64, err error) {
 func (b *Bridge) BindChanged(name string, state alwayson.BindState, reason string) {
 	b.mu.Lock()
 	t := b.boundLocked(name)
-	if t == nil || foldName(t.told) != foldName(name) && state != alwayson.Unbound {
+	if t == nil || foldName(t.told) != foldName(name) {
 		b.mu.Unlock()
 		return
 	}

@@ -171,3 +171,49 @@ func TestASleepingDeviceGetsItsCallsWhenItWakes(t *testing.T) {
 		}
 	}, profile(t, sleepy))
 }
+
+const untold = `
+- name: untold
+  thing: ${device.serial}
+  announce: {topic: "u/{id}/hello", let: {serial: payload.serial}}
+  properties:
+    - {topic: "u/{id}/data", values: payload}
+`
+
+func TestMessagesWhoseThingCannotBeToldWaitForTheAnnouncement(t *testing.T) {
+	bubble(t, map[string][]alwayson.Subscription{"SN7": subs("v")}, func(r *rig) {
+		r.live("u/1/data", `{"v":1}`)
+		r.live("u/2/data", `{"v":99}`)
+		r.live("u/1/data", `{"v":2}`)
+		if r.acks("u/1/data", `{"v":1}`) != 0 {
+			t.Error("acknowledged before anybody has it")
+		}
+		r.live("u/1/hello", `{"serial":"SN7"}`)
+		r.live("u/1/data", `{"v":3}`)
+		r.mustGot("SN7.v=1", "SN7.v=2", "SN7.v=3")
+		for _, p := range []string{`{"v":1}`, `{"v":2}`} {
+			if r.acks("u/1/data", p) != 1 {
+				t.Errorf("%s is acknowledged %d times", p, r.acks("u/1/data", p))
+			}
+		}
+		if r.acks("u/2/data", `{"v":99}`) != 0 {
+			t.Error("the other device's is acknowledged early")
+		}
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if r.acks("u/2/data", `{"v":99}`) != 1 {
+			t.Error("the broker is kept waiting")
+		}
+		for i := range 600 {
+			r.live("u/3/data", `{"v":`+num(i)+`}`)
+		}
+		r.platform.mu.Lock()
+		r.platform.model["SN8"] = subs("v")
+		r.platform.mu.Unlock()
+		r.live("u/3/hello", `{"serial":"SN8"}`)
+		got := r.platform.got()
+		if n := len(got) - 3; n < 400 || n > 500 || got[len(got)-1] != "SN8.v=599" {
+			t.Errorf("%d of 600 values waited, the last %s", n, got[len(got)-1])
+		}
+	}, profile(t, untold))
+}

@@ -227,7 +227,7 @@ func (s *scheduler) take(p *push, u *unit, body int) bool {
 	}
 	p.remember(i)
 	if !f.filters[i].Decide(f.subs.list[i], u.value) {
-		s.b.metrics.value("not_subscribed", 1)
+		s.b.metrics.value("filtered", 1)
 		p.seen = append(p.seen, u.value)
 		return true
 	}

@@ -163,8 +163,8 @@ func (b *Bridge) Status() Status {
 	defer b.mu.Unlock()
 	s.PlatformUp, s.PlatformSince, s.PlatformError = b.platformUp, b.platformSince, errorText(b.platformErr)
 	s.BusUp, s.BusSince, s.BusError = b.busUp, b.busSince, errorText(b.busErr)
-	for name, text := range b.clashes {
-		s.Clashes[name] = text
+	for name, c := range b.clashes {
+		s.Clashes[name] = c.text
 	}
 	s.Problems = shown(&b.problems)
 	return s
