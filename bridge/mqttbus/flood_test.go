@@ -44,12 +44,11 @@ func TestAFloodOfRetainedMessagesReachesASlowConsumer(t *testing.T) {
 				r := &slowRecorder{newRecorder(), make(chan struct{})}
 				o := testOptions(t, url)
 				o.InboxMessages = 10
-				o.KeepAlive = time.Second
-				b, _ := startBus(t, o, r)
-				b.Subscribe("things/+/announce", "other")
+				o.KeepAlive = 2 * time.Second
+				b, _ := startBus(t, o, r, "things/+/announce", "other")
 				// Nothing is taken for longer than silence would be borne.
 				eventually(t, "reading has paused", func() bool { return counterValue(b.metrics.inboxPauses) > 0 })
-				nothing(t, r.down, 2500*time.Millisecond, "loss of the connection")
+				nothing(t, r.down, 4*time.Second, "loss of the connection")
 				close(r.gate)
 				seen := make(map[string]bool)
 				for len(seen) < n {
@@ -119,12 +118,7 @@ func TestASubackBehindMessagesIsWaitedFor(t *testing.T) {
 	r := newRecorder()
 	o := testOptions(t, url)
 	o.AckTimeout = 300 * time.Millisecond
-	b, err := New(o, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.Subscribe("flood")
-	runBus(t, b)
+	startBus(t, o, r, "flood")
 	if session := receive(t, r.up, "BusUp"); session != 1 {
 		t.Fatalf("it took %d sessions", session)
 	}
@@ -136,12 +130,7 @@ func TestAMissingSubackEndsTheSession(t *testing.T) {
 	})
 	o := testOptions(t, url)
 	o.AckTimeout = 200 * time.Millisecond
-	b, err := New(o, newRecorder())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.Subscribe("a")
-	runBus(t, b)
+	b, _ := startBus(t, o, newRecorder(), "a")
 	eventually(t, "the reason is shown", func() bool { return b.Status().LastError == errSubackTimeout.Error() })
 }
 

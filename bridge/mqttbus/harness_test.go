@@ -137,12 +137,13 @@ func (l *logSink) String() string {
 }
 
 // startBus runs a bus until the test ends, or until the returned stop is called.
-func startBus(t testing.TB, o Options, events bridge.BusEvents) (b *Bus, stop func()) {
+func startBus(t testing.TB, o Options, events bridge.BusEvents, filters ...string) (b *Bus, stop func()) {
 	t.Helper()
 	b, err := New(o, events)
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.Subscribe(filters...)
 	return b, runBus(t, b)
 }
 
@@ -263,6 +264,18 @@ func (b *realBroker) stop() {
 		b.cmd.Wait()
 		b.cmd = nil
 	}
+}
+
+// acknowledge acks messages and waits until that has been written.
+func acknowledge(t testing.TB, b *Bus, messages ...*bridge.Message) {
+	t.Helper()
+	before := counterValue(b.metrics.bytesOut)
+	for _, m := range messages {
+		m.Ack()
+	}
+	eventually(t, "acknowledgements are written", func() bool {
+		return counterValue(b.metrics.bytesOut) >= before+float64(4*len(messages))
+	})
 }
 
 // eachBroker runs a test against the embedded broker and a real one.

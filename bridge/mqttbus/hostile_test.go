@@ -141,12 +141,7 @@ func TestASubackWithMoreCodesThanFiltersIsRefused(t *testing.T) {
 		conn.Write([]byte{0x90, 5, byte(id >> 8), byte(id), 1, 1, 1})
 		io.Copy(io.Discard, conn)
 	})
-	b, err := New(testOptions(t, url), newRecorder())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.Subscribe("a")
-	runBus(t, b)
+	b, _ := startBus(t, testOptions(t, url), newRecorder(), "a")
 	eventually(t, "the trouble is shown", func() bool {
 		return strings.Contains(b.Status().LastError, "3 codes for 1 filters")
 	})

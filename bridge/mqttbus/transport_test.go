@@ -54,8 +54,7 @@ func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 func roundTrip(t *testing.T, o Options) {
 	t.Helper()
 	r := newRecorder()
-	b, _ := startBus(t, o, r)
-	b.Subscribe("echo")
+	b, _ := startBus(t, o, r, "echo")
 	receive(t, r.up, "BusUp")
 	payload := strings.Repeat("x", 100_000)
 	b.Publish(bridge.Publication{Topic: "echo", Payload: []byte(payload), QoS: 1}, nil)
@@ -177,8 +176,7 @@ func TestBirthAndWill(t *testing.T) {
 	watch := newRecorder()
 	wo := testOptions(t, br.URL())
 	wo.ClientID = "watch"
-	w, _ := startBus(t, wo, watch)
-	w.Subscribe("bridge/status")
+	startBus(t, wo, watch, "bridge/status")
 	receive(t, watch.up, "BusUp")
 	state := func() string {
 		m := receive(t, watch.messages, "status")
