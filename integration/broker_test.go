@@ -35,6 +35,7 @@ allow_anonymous true
 persistence true
 persistence_location %s
 max_queued_messages 0
+set_tcp_nodelay true
 log_dest stderr
 log_type warning
 log_type error

@@ -37,7 +37,7 @@ data_dir: /var/lib/thingbridge
 		"a preset that does not exist":        {"data_dir: /var/lib/thingbridge", "profiles: [{preset: nativ}]", 7, []string{"nativ"}},
 		"an expression that does not compile": {"data_dir: /var/lib/thingbridge",
 			"profiles:\n  - name: x\n    thing: x-${id}\n    announce: {topic: \"x/{id}\", when: \"payload.a ==\"}", 10, []string{"when"}},
-		"a tab in the YAML": {"  client_id: check-1", "\tclient_id: check-1", 6, nil},
+		"a section that stands twice": {"data_dir: /var/lib/thingbridge", "mqtt: {keep_alive: 30s}", 7, []string{"mqtt"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -29,6 +30,7 @@ func TestWhateverRestartsTheSameThingsAreBoundAgain(t *testing.T) {
 
 	t.Run("the bridge is killed and started again", func(t *testing.T) {
 		br.p.kill()
+		s.waitBound()
 		br.start()
 		t.Logf("bound again after %v", s.waitBound(fleet...).Round(time.Millisecond))
 	})
@@ -55,10 +57,17 @@ func TestWhateverRestartsTheSameThingsAreBoundAgain(t *testing.T) {
 	})
 	t.Run("a Thing that left while the bridge was down is not bound again", func(t *testing.T) {
 		br.p.kill()
+		s.waitBound()
 		gone := newDevice(t, b, "gone")
 		gone.announce("fleet-00", "")
 		br.start()
 		t.Logf("settled after %v", s.waitBound(fleet[1:]...).Round(time.Millisecond))
+		never(t, 2*time.Second, func() string {
+			if names, err := s.connected(); err != nil || slices.Contains(names, "fleet-00") {
+				return fmt.Sprintf("bound are %q, %v", names, err)
+			}
+			return ""
+		})
 	})
 	br.p.stop(t)
 	s.waitBound()
