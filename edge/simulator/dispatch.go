@@ -41,7 +41,6 @@ func (c *conn) message(b []byte) {
 		c.undecodable(h, fail(alwayson.EntityTooLarge, "message larger than %d bytes", p.opts.MaxMessage))
 		return
 	}
-	var body alwayson.Body
 	now := time.Now()
 	if now.Sub(c.sets) > time.Second {
 		c.sets = now
@@ -49,29 +48,37 @@ func (c *conn) message(b []byte) {
 			c.undecodable(lost, fail(alwayson.BadRequest, "chunks of the message missing after %v", setTimeout))
 		}
 	}
-	if multipart {
-		var whole alwayson.Assembled
-		if whole, err = c.reassembler.Add(now, b); err == nil && !whole.Done {
-			return
-		}
-		if err == nil {
-			h = whole.Header
-			body, _, err = alwayson.ParseBody(h, whole.Body, alwayson.Limits{})
-		}
-	} else {
-		var m alwayson.Message
-		m, _, err = alwayson.Parse(b, alwayson.Limits{})
-		body = m.Body
+	whole, body, err := c.decode(now, h, multipart, b)
+	switch {
+	case errors.Is(err, errIncomplete):
+	case errors.Is(err, alwayson.ErrTooLarge):
+		c.undecodable(whole, fail(alwayson.EntityTooLarge, "message cannot be read: %v", err))
+	case err != nil:
+		c.undecodable(whole, fail(alwayson.BadRequest, "message cannot be read: %v", err))
+	default:
+		c.dispatch(whole, body)
 	}
-	if err != nil {
-		code := alwayson.BadRequest
-		if errors.Is(err, alwayson.ErrTooLarge) {
-			code = alwayson.EntityTooLarge
-		}
-		c.undecodable(h, fail(code, "message cannot be read: %v", err))
-		return
+}
+
+// errIncomplete says that more chunks of a message have to come.
+var errIncomplete = errors.New("more chunks to come")
+
+// decode reads a whole message, or the one that a chunk completes. The header
+// is valid in any case.
+func (c *conn) decode(now time.Time, h alwayson.Header, multipart bool, b []byte) (alwayson.Header, alwayson.Body, error) {
+	if !multipart {
+		m, _, err := alwayson.Parse(b, alwayson.Limits{})
+		return h, m.Body, err
 	}
-	c.dispatch(h, body)
+	whole, err := c.reassembler.Add(now, b)
+	switch {
+	case err != nil:
+		return h, nil, err
+	case !whole.Done:
+		return h, nil, errIncomplete
+	}
+	body, _, err := alwayson.ParseBody(whole.Header, whole.Body, alwayson.Limits{})
+	return whole.Header, body, err
 }
 
 const headerSize = 15

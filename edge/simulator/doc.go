@@ -46,6 +46,14 @@
 //   - A Thing made with CreateThing or CloneThing is disabled until EnableThing.
 //     A bound name with no enabled remote Thing behind it is accepted and listed
 //     as unclaimed; it is claimed when such a Thing is enabled or restarted.
+//   - An invented Thing takes its definitions from GetMetadata at each BIND. When
+//     that fails it keeps those it has, and the edge is notified all the same.
+//   - A refused BIND is FORBIDDEN. What exists already is INTERNAL_SERVER_ERROR
+//     with "already exists" in the reason.
+//   - NaN and infinity, which JSON cannot write, are null in REST.
+//   - POST /Thingworx/Importer takes an entity export (XML in a form) and reads
+//     ThingTemplates, DataShapes and Things with their properties, services,
+//     events and remote bindings.
 //   - A search expression matches a whole name without case; * and % stand for any text.
 //   - The appKey header is wanted for all of /Thingworx except the upgrade itself:
 //     401 without one, 403 with a wrong one.

@@ -52,7 +52,7 @@ func (p *Platform) readProperty(t *thing, name string, respond func(*alwayson.Re
 	t.mu.Lock()
 	if v, isSystem := t.systemValueLocked(name); isSystem {
 		t.mu.Unlock()
-		respond(propertyAnswer(name, v))
+		respond(propertyAnswer(name, v, v.Type()))
 		return
 	}
 	pr := t.props[name]
@@ -61,7 +61,7 @@ func (p *Platform) readProperty(t *thing, name string, respond func(*alwayson.Re
 		respond(fail(alwayson.NotFound, "property [%s] does not exist on thing [%s]", name, t.name))
 		return
 	}
-	stored, ask := pr.readLocked(), pr.staleLocked(time.Now())
+	stored, base, ask := pr.readLocked(), pr.def.Type, pr.staleLocked(time.Now())
 	edgeName := ""
 	if pr.binding != nil {
 		edgeName = pr.binding.edgeName
@@ -69,7 +69,7 @@ func (p *Platform) readProperty(t *thing, name string, respond func(*alwayson.Re
 	t.mu.Unlock()
 	ep := t.bound()
 	if !ask || ep == nil {
-		respond(propertyAnswer(name, stored))
+		respond(propertyAnswer(name, stored, base))
 		return
 	}
 	req := alwayson.PropertyRequest(alwayson.EntityThing, ep.name, edgeName, nil)
@@ -87,7 +87,7 @@ func (p *Platform) readProperty(t *thing, name string, respond func(*alwayson.Re
 			pr.known, pr.value, pr.stored = true, v, time.Now()
 		}
 		t.mu.Unlock()
-		respond(propertyAnswer(name, v.Value))
+		respond(propertyAnswer(name, v.Value, base))
 	})
 }
 
@@ -100,9 +100,12 @@ func (p *property) staleLocked(now time.Time) bool {
 	return !p.known || cache == 0 || cache > 0 && now.Sub(p.stored) > time.Duration(cache)*time.Millisecond
 }
 
-// propertyAnswer is the answer to a read of one property.
-func propertyAnswer(name string, v alwayson.Value) *alwayson.Response {
-	return ok(alwayson.NewTable(alwayson.OneRow(alwayson.Named{Name: name, Value: v})))
+// propertyAnswer is the answer to a read of one property of a base type.
+func propertyAnswer(name string, v alwayson.Value, base alwayson.BaseType) *alwayson.Response {
+	return ok(alwayson.NewTable(&alwayson.InfoTable{
+		Fields: []alwayson.Field{{Name: name, Type: base}},
+		Rows:   [][]alwayson.Value{{v}},
+	}))
 }
 
 // allValues gives the stored values of all properties, system ones first.

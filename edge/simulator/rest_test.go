@@ -118,7 +118,7 @@ func TestREST(t *testing.T) {
 		{"a stored property", "GET", things + "pump-1/Properties/flow", "", nil, 200, wrap("flow", "NUMBER", "2.5")},
 		{"names of things are compared without case", "GET", things + "PUMP-1/Properties/flow/", "", nil, 200, wrap("flow", "NUMBER", "2.5")},
 		{"an unknown remote property is read from the edge", "GET", things + "pump-1/Properties/running", "", nil, 200, wrap("running", "BOOLEAN", "true")},
-		{"an unknown property of a thing that is not connected", "GET", things + "idle-1/Properties/level", "", nil, 200, wrap("level", "STRING", "null")},
+		{"an unknown property of a thing that is not connected", "GET", things + "idle-1/Properties/level", "", nil, 200, wrap("level", "INTEGER", "null")},
 		{"all properties", "GET", things + "pump-1/Properties", "", nil, 200, `~"isConnected":true`},
 		{"a system property", "GET", things + "idle-1/Properties/isConnected", "", nil, 200, wrap("isConnected", "BOOLEAN", "false")},
 		{"no such property", "GET", things + "pump-1/Properties/nix", "", nil, 404, "property [nix] does not exist on thing [pump-1]"},
