@@ -146,7 +146,7 @@ func TestPublicationsThatWereNotConfirmedAreSentAgainInOrder(t *testing.T) {
 	o.PublishQueue = 100_000
 	b, _ := startBus(t, o, r)
 	receive(t, r.up, "BusUp")
-	const n = 20_000
+	const n = 10_000
 	done := make(chan error, n)
 	go func() {
 		for i := range n {
@@ -157,7 +157,7 @@ func TestPublicationsThatWereNotConfirmedAreSentAgainInOrder(t *testing.T) {
 		if err := receive(t, done, "end of a publication"); err != nil {
 			t.Fatal(err)
 		}
-		if i == 1000 || i == 5000 || i == 9000 {
+		if i == 1000 || i == 4000 || i == 7000 {
 			c.cut()
 		}
 	}

@@ -31,7 +31,7 @@ func TestAFloodOfRetainedMessagesReachesASlowConsumer(t *testing.T) {
 			eachBroker(t, func(t *testing.T, url string) {
 				n := 10_000
 				if qos == 1 {
-					n = 3000 // mosquitto sends 20 at a time
+					n = 1500 // mosquitto sends 20 at a time
 				}
 				d := device(t, url, "device")
 				for i := range n {
