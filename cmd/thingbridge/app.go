@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"thingbridge/bridge"
+	"thingbridge/bridge/console"
+	"thingbridge/bridge/mqttbus"
+	"thingbridge/bridge/outbox"
+	"thingbridge/bridge/store"
+	"thingbridge/config"
+	"thingbridge/edge"
+	"thingbridge/mapping"
+)
+
+// app is one bridge with everything it consists of.
+type app struct {
+	config   *config.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+
+	store   *store.Store
+	outbox  waitingQueue
+	engine  *mapping.Engine
+	bridge  *bridge.Bridge
+	bus     *mqttbus.Bus
+	client  *edge.Client
+	console *console.Console // nil: none
+}
+
+// waitingQueue is an outbox of either mode.
+type waitingQueue interface {
+	bridge.Outbox
+	Status() outbox.Status
+	Close() error
+}
+
+// appOptions are what a command adds to the configuration.
+type appOptions struct {
+	// watch stands between the platform side and the bridge; nil: nothing does.
+	watch func(edge.Handler) edge.Handler
+}
+
+// newApp opens and joins everything and starts nothing. What it opened is
+// closed when it fails, and when run returns.
+func newApp(c *config.Config, log *slog.Logger, opt appOptions) (_ *app, err error) {
+	a := &app{config: c, log: log, registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+		}
+	}()
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if a.store, err = store.Open(c.DataDir, store.Options{Logger: log.With("part", "store")}); err != nil {
+		return nil, err
+	}
+	// The outbox asks the bridge, which is made with it.
+	var later bridgeLater
+	if a.outbox, err = openOutbox(c, a, &later); err != nil {
+		return nil, err
+	}
+	a.engine = mapping.NewEngine(c.Profiles, engineOptions(c))
+	if a.bridge, err = bridge.New(bridgeOptions(c, a)); err != nil {
+		return nil, err
+	}
+	later.set(a.bridge)
+	if a.bus, err = mqttbus.New(busOptions(c, a), a.bridge); err != nil {
+		return nil, fmt.Errorf("mqtt: %w", err)
+	}
+	var handler edge.Handler = a.bridge
+	if opt.watch != nil {
+		handler = opt.watch(handler)
+	}
+	if name := ownThing(c); name != "" {
+		handler = &ownThingHandler{Handler: handler, name: name}
+	}
+	if a.client, err = edge.NewClient(edgeOptions(c, a), handler); err != nil {
+		return nil, fmt.Errorf("platform: %w", err)
+	}
+	a.bridge.Attach(a.client, a.bus)
+	if c.Console.Listen == "" {
+		return a, nil
+	}
+	if a.console, err = newConsole(c, a); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// run works until ctx ends, then stops in order: the bridge takes no message
+// any more and finishes what is in flight, then the Things are unbound and the
+// broker is left, then the files are closed. An error of any part stops all.
+func (a *app) run(ctx context.Context) error {
+	work, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	sides, leave := context.WithCancel(context.WithoutCancel(ctx))
+	defer leave()
+	if name := ownThing(a.config); name != "" {
+		a.client.Want(name)
+	}
+	var parts sync.WaitGroup
+	start := func(name string, ctx context.Context, run func(context.Context) error) {
+		parts.Go(func() {
+			if err := run(ctx); err != nil {
+				stop(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	start("mqtt", sides, a.bus.Run)
+	start("platform", sides, a.client.Run)
+	if a.console != nil {
+		start("console", sides, a.console.Run)
+	}
+	bridgeErr := a.bridge.Run(work)
+	leave()
+	parts.Wait()
+	var cause error
+	if ctx.Err() == nil {
+		cause = context.Cause(work)
+	}
+	return errors.Join(bridgeErr, cause, a.close())
+}
+
+// close closes what was opened, the last first.
+func (a *app) close() error {
+	var errs []error
+	if a.outbox != nil {
+		errs = append(errs, a.outbox.Close())
+	}
+	if a.store != nil {
+		errs = append(errs, a.store.Close())
+	}
+	return errors.Join(errs...)
+}
