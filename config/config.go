@@ -127,9 +127,8 @@ type Console struct {
 	Token         Secret `mapstructure:"token"`
 	Username      string `mapstructure:"username"`
 	Password      Secret `mapstructure:"password"`
-	Pprof         bool   `mapstructure:"pprof"`
-	AllowCalls    bool   `mapstructure:"allow_calls"`
-	MetricsPublic bool   `mapstructure:"metrics_public"`
+	AllowCalls    bool   `mapstructure:"allow_calls"`    // the API may call services of devices
+	MetricsPublic bool   `mapstructure:"metrics_public"` // /metrics without log-in
 }
 
 // LogLevel is the least severe level that is written.

@@ -13,7 +13,7 @@ var flagged = []struct{ path, usage string }{
 	{"mqtt.broker", "broker URL, several separated by commas"},
 	{"mqtt.client_id", "client id at the broker"},
 	{"data_dir", "directory of registry and outbox"},
-	{"console.listen", "address of health, metrics and page"},
+	{"console.listen", "address of health, metrics and API"},
 	{"log.level", "debug, info, warn or error"},
 	{"log.format", "auto, text or json"},
 }

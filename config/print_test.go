@@ -63,7 +63,7 @@ func TestPrintGivesBackWhatWasLoaded(t *testing.T) {
 limits: {call_timeout: 1.5s}
 allow: {things: ["pump-*", "$${literal}", "a, b"]}
 log: {level: debug, format: json}
-console: {listen: "[::1]:8480", pprof: true}
+console: {listen: "[::1]:8480", metrics_public: true}
 profiles:
   - preset: native
 `
