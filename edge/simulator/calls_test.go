@@ -29,7 +29,7 @@ func calling(t *testing.T, p *Platform, method alwayson.Code, req *alwayson.Requ
 
 func TestCallsToTheEdge(t *testing.T) {
 	begin := func(t *testing.T) (*Platform, *edge) {
-		p := start(t, Options{Strict: true, Things: []ThingSpec{pump}})
+		p := start(t, Options{Strict: true, Things: []ThingSpec{pump, {Name: "pump-2"}}})
 		e := connect(t, p)
 		e.mustBind("pump-1")
 		return p, e
@@ -44,6 +44,39 @@ func TestCallsToTheEdge(t *testing.T) {
 		e.answer(m, result(alwayson.NewString("done")))
 		if resp := <-answer; alwayson.Result(resp.Content, "result").Text() != "done" {
 			t.Fatalf("%+v", resp)
+		}
+	})
+	t.Run("GetRemoteMetadata asks the edge for GetMetadata", func(t *testing.T) {
+		p, e := begin(t)
+		answer := calling(t, p, alwayson.Post, serviceOf("pump-1", "GetRemoteMetadata"))
+		m, _ := e.expect("GetMetadata", nil)
+		e.answer(m, metadataOf("pump-1"))
+		if resp := <-answer; !strings.Contains(alwayson.Result(resp.Content, "result").Text(), `"Reset"`) {
+			t.Fatalf("%+v", resp)
+		}
+	})
+	t.Run("a changed identifier releases the binding until the edge binds by it", func(t *testing.T) {
+		p, e := begin(t)
+		e.must(alwayson.Post, serviceOf("pump-1", "SetIdentifier", text("identifier", "SN-9")))
+		if p.lookup("pump-1").info().Connected || e.bind("pump-1").Code.IsSuccess() {
+			t.Fatal("still bound by its name")
+		}
+		e.mustBind("*SN-9")
+		if !p.lookup("pump-1").info().Connected {
+			t.Fatal("not bound by its identifier")
+		}
+	})
+	t.Run("an edge that does not read is cut off, others are not held up", func(t *testing.T) {
+		p, _ := begin(t)
+		deaf := connect(t, p)
+		deaf.mustBind("pump-2")
+		p.mu.RLock()
+		c := p.endpoints["pump-2"].c
+		p.mu.RUnlock()
+		c.queue(make([]byte, outLimit+1))
+		eventually(t, "the connection is gone", func() bool { return len(p.Connections()) == 1 })
+		if p.Stats().SlowClosed != 1 {
+			t.Fatalf("%+v", p.Stats())
 		}
 	})
 	t.Run("the edge's error is the caller's", func(t *testing.T) {
