@@ -6,8 +6,6 @@ import (
 	"sort"
 	"strings"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // builder makes a Device of its announcements.
@@ -190,7 +188,7 @@ func (b *builder) decode(d *Device, p *Part, s *scope) error {
 // announcement. trusted says that rules may come with it.
 func (b *builder) declare(m map[string]any, trusted bool) {
 	b.key = appendAny(b.key, m)
-	var r defReader
+	r := defReader{lenient: true}
 	defs := &Definitions{Template: r.text(m, "template"), Identifier: r.text(m, "identifier"), Description: r.text(m, "description")}
 	known := []string{"template", "identifier", "description", "properties", "services", "events"}
 	if trusted {
@@ -211,17 +209,18 @@ func (b *builder) declare(m map[string]any, trusted bool) {
 	if _, isList := m["events"].([]any); isList && trusted {
 		b.rule("events", m["events"])
 	} else {
-		b.each(&r, m, "events", func(name string, v any) { defs.event(r.event(name, v)) })
+		b.each(&r, m, "events", func(name string, v any) {
+			before := r.hard
+			if ev := r.event(name, v); r.hard == before {
+				defs.event(ev)
+			}
+		})
 	}
 	for _, p := range r.problems {
 		b.fail(ReasonDefinition, "%s", p)
 	}
 	b.defs.merge(defs)
 }
-
-// fragmentKeys are the profile keys that define and decoders may yield beside
-// definitions.
-var fragmentKeys = []string{"presence", "leave", "writes", "reads", "ask", "parent", "expire_after", "queue"}
 
 // each reads the members of an object of definitions; one that is not usable is
 // left out and reported.
@@ -234,12 +233,9 @@ func (b *builder) each(r *defReader, m map[string]any, key string, f func(name s
 	})
 }
 
-// ruleKeys are the keys of a property that make rules.
-var ruleKeys = []string{"topic", "value", "when", "time", "quality", "format", "encoding", "write", "read"}
-
 func (b *builder) declareProperty(r *defReader, defs *Definitions, name string, v any, trusted bool) {
 	m, isObject := v.(map[string]any)
-	before := len(r.problems)
+	before := r.hard
 	if isObject && trusted {
 		plain := make(map[string]any, len(m))
 		rule := map[string]any{"property": name}
@@ -267,61 +263,24 @@ func (b *builder) declareProperty(r *defReader, defs *Definitions, name string, 
 			return // inferred
 		}
 	}
-	if p := r.property(name, v); len(r.problems) == before {
+	if p := r.property(name, v); r.hard == before {
 		defs.property(p)
 	}
 }
 
 func (b *builder) declareService(r *defReader, defs *Definitions, name string, v any, trusted bool) {
-	before := len(r.problems)
+	before := r.hard
 	m, isObject := v.(map[string]any)
 	if isObject && trusted && m["request"] != nil {
 		b.rule("services", map[string]any{name: v})
 		s := r.service(name, v, "request", "reply", "fail")
-		if len(r.problems) == before {
+		if r.hard == before {
 			defs.service(s)
 		}
 		return
 	}
-	if s := r.service(name, v); len(r.problems) == before {
+	if s := r.service(name, v); r.hard == before {
 		defs.service(s)
-	}
-}
-
-// rule adds to the rules that come with the announcement.
-func (b *builder) rule(key string, v any) {
-	if b.rules == nil {
-		b.rules = map[string]any{}
-	}
-	switch have := b.rules[key].(type) {
-	case map[string]any:
-		if m, ok := v.(map[string]any); ok {
-			for k, item := range m {
-				have[k] = item
-			}
-			return
-		}
-	case []any:
-		if list, ok := v.([]any); ok {
-			b.rules[key] = append(have, list...)
-		} else {
-			b.rules[key] = append(have, v)
-		}
-		return
-	}
-	switch v := v.(type) {
-	case map[string]any:
-		if key == "presence" || key == "leave" || key == "ask" {
-			b.rules[key] = []any{v}
-			return
-		}
-		c := make(map[string]any, len(v))
-		for k, item := range v {
-			c[k] = item
-		}
-		b.rules[key] = c
-	default:
-		b.rules[key] = v
 	}
 }
 
@@ -359,83 +318,6 @@ func (b *builder) settle(d *Device, scopes []*scope) {
 	d.ExpireAfter, d.QueueFor = b.prof.expire.of(scopes[0]), b.prof.queue.of(scopes[0])
 }
 
-// fragment compiles the rules that came with the announcement.
-func (b *builder) fragment(d *Device) {
-	if b.rules == nil {
-		return
-	}
-	if parent, ok := b.rules["parent"].(string); ok {
-		d.Parent, _ = ThingName(parent)
-	}
-	delete(b.rules, "parent")
-	rules := &deviceRules{}
-	rules.defs = &Definitions{}
-	l := &profileLoader{
-		loader: &loader{dynamic: true}, prof: b.prof, set: &rules.ruleSet, params: names{}, used: names{}, lets: names{},
-		announce: names{},
-	}
-	for name := range b.prof.params {
-		l.params[name] = true
-	}
-	for _, v := range d.Vars {
-		l.announce[v.Name] = true
-	}
-	fields := map[string]field{}
-	for _, key := range sortedKeys(b.rules) {
-		var n *yaml.Node = nodeOf(b.rules[key], 0)
-		fields[key] = field{n: n, path: key}
-	}
-	l.sections(fields)
-	l.thingOfDevice()
-	for _, p := range l.problems {
-		if !p.Warning {
-			b.fail(ReasonDefinition, "%s: %s", p.Path, p.Message)
-		}
-	}
-	for _, c := range rules.calls {
-		c.id = b.prof.name + "/" + c.id
-	}
-	kept := rules.rules[:0]
-	for _, r := range rules.rules {
-		r.id = b.prof.name + "/" + r.id
-		r.order = 1 << 30
-		if b.foreign(d, r) {
-			continue
-		}
-		kept = append(kept, r)
-	}
-	rules.rules = kept
-	b.defs.mergeUnder(rules.defs)
-	if rules.expire != (durationSpec{}) {
-		d.ExpireAfter = rules.expire.of(&scope{prof: b.prof, dev: d})
-	}
-	if rules.queue != (durationSpec{}) {
-		d.QueueFor = rules.queue.of(&scope{prof: b.prof, dev: d})
-	}
-	d.rules = rules
-}
-
-// foreign reports a rule whose topic is another Thing's: one that another
-// profile listens to, or that another device learned for its own values.
-func (b *builder) foreign(d *Device, r *rule) bool {
-	if r.kind == kindPresence {
-		return false // devices behind one gateway share it
-	}
-	for _, ent := range b.e.static.Match(r.pat.filter, nil) {
-		if ent.rule.prof != b.prof {
-			b.fail(ReasonIdentity, "the topic %s belongs to the profile %s", r.pat.filter, ent.rule.prof.name)
-			return true
-		}
-	}
-	for _, ent := range b.e.dynamic.Match(r.pat.filter, nil) {
-		if ent.state.dev.Thing != d.Thing && ent.rule.kind != kindPresence {
-			b.fail(ReasonIdentity, "the topic %s belongs to the Thing %s", r.pat.filter, ent.state.dev.Thing)
-			return true
-		}
-	}
-	return false
-}
-
 // share settles the definitions and takes equal ones that are known already.
 func (b *builder) share(d *Device) {
 	h := sha256.New()
@@ -453,39 +335,4 @@ func (b *builder) share(d *Device) {
 		b.fail(ReasonTooLarge, "%d definitions are over the limit of %d", n, b.e.opt.Limits.DefinitionsPerThing)
 	}
 	d.Definitions = all
-}
-
-// mergeUnder adds what o declares and d does not.
-func (d *Definitions) mergeUnder(o *Definitions) {
-	for name, p := range o.Properties {
-		if d.Properties[name] == nil {
-			d.property(p)
-		}
-	}
-	for name, s := range o.Services {
-		if d.Services[name] == nil {
-			d.service(s)
-		}
-	}
-	for name, e := range o.Events {
-		if d.Events[name] == nil {
-			d.event(e)
-		}
-	}
-}
-
-// permitted checks a topic that came with an announcement.
-func (l *profileLoader) permitted(f field, topic string) bool {
-	if l.prof.allowTopics != nil && l.prof.permits(topic) {
-		return true
-	}
-	l.fail(f, "a topic under the profile's allow_topics", "the topic %q must not be used", shorten(topic, 80))
-	return false
-}
-
-// thingOfDevice makes all rules the device's own.
-func (l *profileLoader) thingOfDevice() {
-	for _, r := range l.set.rules {
-		r.thing.mode = byDevice
-	}
 }

@@ -29,9 +29,20 @@ func (p defProblem) String() string {
 type defReader struct {
 	path     []string
 	problems []defProblem
+	lenient  bool // of a device: what does not hinder is noted
+	hard     int  // problems that make a definition unusable
+}
+
+// note reports what does not hinder in an announcement and is a fault in a file.
+func (r *defReader) note(format string, args ...any) {
+	r.fail(format, args...)
+	if r.lenient {
+		r.hard--
+	}
 }
 
 func (r *defReader) fail(format string, args ...any) {
+	r.hard++
 	if len(r.problems) < 100 {
 		r.problems = append(r.problems, defProblem{append([]string(nil), r.path...), fmt.Sprintf(format, args...)})
 	}
@@ -109,7 +120,7 @@ func (r *defReader) unknown(m map[string]any, known ...string) {
 			ok = ok || k == key
 		}
 		if !ok {
-			r.in(key, func() { r.fail("unknown key; known are %s", strings.Join(known, ", ")) })
+			r.in(key, func() { r.note("unknown key; known are %s", strings.Join(known, ", ")) })
 		}
 	}
 }
@@ -266,7 +277,7 @@ func (r *defReader) service(name string, v any, extra ...string) *Service {
 	}
 	s.Timeout = r.duration(m, "timeout")
 	if s.Timeout > maxTimeout {
-		r.in("timeout", func() { r.fail("%s is too long, the platform gives up at 30 s; at most 25 s", s.Timeout) })
+		r.in("timeout", func() { r.note("%s is too long, the platform gives up at 30 s; at most 25s", s.Timeout) })
 		s.Timeout = maxTimeout
 	}
 	return s

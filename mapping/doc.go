@@ -50,8 +50,9 @@
 //     complete: nothing is missed for it.
 //   - Levels are names of their own; what let remembers is device.NAME.
 //   - {name} may have text around it within its level: switch:{n}.
-//   - presence takes `hold`, an entry {parent: expression}, and without online
-//     and offline the texts online and offline.
+//   - presence takes `hold`, and an entry {parent: expression}. Of online and
+//     offline one alone says both; without either they are the texts online and
+//     offline. When both or neither is true the message says nothing.
 //   - properties take `each` (with item), and `wrapper: true`: an object
 //     {"values": {…}, "time": …, "quality": …} with no other key is taken apart.
 //   - writes, reads and services take one way or a list of ways with `confirm:

@@ -243,7 +243,9 @@ func (e *Engine) link(st *deviceState, fold string) {
 	e.folded[fold] = st
 	for i, sig := range st.prof.signatures {
 		key := indexKey{st.prof.sigBase + i, signatureOf(sig, st.dev.Var)}
-		e.index[key] = append(e.index[key], st)
+		if key.key != "" { // the device has not said it: nothing finds it
+			e.index[key] = append(e.index[key], st)
+		}
 	}
 	for _, part := range st.dev.Parts {
 		if part.rule != nil && !part.rule.announce.direct {

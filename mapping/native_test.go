@@ -304,3 +304,15 @@ func TestNativeWritesAndReads(t *testing.T) {
 		t.Errorf("read %+v %v", c, err)
 	}
 }
+
+func TestADefinitionIsKeptWhereOnlyItsExtrasAreWrong(t *testing.T) {
+	e := newNative(t)
+	effects := put(t, e, "things/p/announce", `{"x":1,"properties":{"a":{"type":"NUMBER","colour":"red"}},"services":{"S":{"timeout":"1h"}}}`)
+	if got := strings.Count(show(effects), "rejected p definition:"); got != 3 {
+		t.Errorf("%d notes: %s", got, show(effects))
+	}
+	d := e.Device("p").Definitions
+	if d.Properties["a"] == nil || d.Services["S"] == nil || d.Services["S"].Timeout != 25*time.Second {
+		t.Errorf("definitions %+v", d)
+	}
+}

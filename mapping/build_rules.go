@@ -1,0 +1,161 @@
+package mapping
+
+import (
+	"go.yaml.in/yaml/v3"
+)
+
+// fragmentKeys are the profile keys that define and decoders may yield beside
+// definitions.
+var fragmentKeys = []string{"presence", "leave", "writes", "reads", "ask", "parent", "expire_after", "queue"}
+
+// ruleKeys are the keys of a property that make rules.
+var ruleKeys = []string{"topic", "value", "when", "time", "quality", "format", "encoding", "write", "read"}
+
+// rule adds to the rules that come with the announcement.
+func (b *builder) rule(key string, v any) {
+	if b.rules == nil {
+		b.rules = map[string]any{}
+	}
+	switch have := b.rules[key].(type) {
+	case map[string]any:
+		if m, ok := v.(map[string]any); ok {
+			for k, item := range m {
+				have[k] = item
+			}
+			return
+		}
+	case []any:
+		if list, ok := v.([]any); ok {
+			b.rules[key] = append(have, list...)
+		} else {
+			b.rules[key] = append(have, v)
+		}
+		return
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		if key == "presence" || key == "leave" || key == "ask" {
+			b.rules[key] = []any{v}
+			return
+		}
+		c := make(map[string]any, len(v))
+		for k, item := range v {
+			c[k] = item
+		}
+		b.rules[key] = c
+	default:
+		b.rules[key] = v
+	}
+}
+
+// fragment compiles the rules that came with the announcement.
+func (b *builder) fragment(d *Device) {
+	if b.rules == nil {
+		return
+	}
+	if parent, ok := b.rules["parent"].(string); ok {
+		d.Parent, _ = ThingName(parent)
+	}
+	delete(b.rules, "parent")
+	rules := &deviceRules{}
+	rules.defs = &Definitions{}
+	l := &profileLoader{
+		loader: &loader{dynamic: true}, prof: b.prof, set: &rules.ruleSet, params: names{}, used: names{}, lets: names{},
+		announce: names{},
+	}
+	for name := range b.prof.params {
+		l.params[name] = true
+	}
+	for _, v := range d.Vars {
+		l.announce[v.Name] = true
+	}
+	fields := map[string]field{}
+	for _, key := range sortedKeys(b.rules) {
+		var n *yaml.Node = nodeOf(b.rules[key], 0)
+		fields[key] = field{n: n, path: key}
+	}
+	l.sections(fields)
+	l.thingOfDevice()
+	for _, p := range l.problems {
+		if !p.Warning {
+			b.fail(ReasonDefinition, "%s: %s", p.Path, p.Message)
+		}
+	}
+	for _, c := range rules.calls {
+		c.id = b.prof.name + "/" + c.id
+	}
+	kept := rules.rules[:0]
+	for _, r := range rules.rules {
+		r.id = b.prof.name + "/" + r.id
+		r.order = 1 << 30
+		if b.foreign(d, r) {
+			continue
+		}
+		kept = append(kept, r)
+	}
+	rules.rules = kept
+	b.defs.mergeUnder(rules.defs)
+	if rules.expire != (durationSpec{}) {
+		d.ExpireAfter = rules.expire.of(&scope{prof: b.prof, dev: d})
+	}
+	if rules.queue != (durationSpec{}) {
+		d.QueueFor = rules.queue.of(&scope{prof: b.prof, dev: d})
+	}
+	d.rules = rules
+}
+
+// foreign reports a rule whose topic is another Thing's: one that another
+// profile listens to, or that another device learned for its own values.
+func (b *builder) foreign(d *Device, r *rule) bool {
+	if r.kind == kindPresence {
+		return false // devices behind one gateway share it
+	}
+	for _, ent := range b.e.static.Match(r.pat.filter, nil) {
+		if ent.rule.prof != b.prof {
+			b.fail(ReasonIdentity, "the topic %s belongs to the profile %s", r.pat.filter, ent.rule.prof.name)
+			return true
+		}
+	}
+	for _, ent := range b.e.dynamic.Match(r.pat.filter, nil) {
+		if ent.state.dev.Thing != d.Thing && ent.rule.kind != kindPresence {
+			b.fail(ReasonIdentity, "the topic %s belongs to the Thing %s", r.pat.filter, ent.state.dev.Thing)
+			return true
+		}
+	}
+	return false
+}
+
+// permitted checks a topic that came with an announcement.
+func (l *profileLoader) permitted(f field, topic string) bool {
+	if l.prof.allowTopics != nil && l.prof.permits(topic) {
+		return true
+	}
+	l.fail(f, "a topic under the profile's allow_topics", "the topic %q must not be used", shorten(topic, 80))
+	return false
+}
+
+// thingOfDevice makes all rules the device's own.
+func (l *profileLoader) thingOfDevice() {
+	for _, r := range l.set.rules {
+		r.thing.mode = byDevice
+	}
+}
+
+// mergeUnder adds what o declares and d does not.
+func (d *Definitions) mergeUnder(o *Definitions) {
+	for name, p := range o.Properties {
+		if d.Properties[name] == nil {
+			d.property(p)
+		}
+	}
+	for name, s := range o.Services {
+		if d.Services[name] == nil {
+			d.service(s)
+		}
+	}
+	for name, e := range o.Events {
+		if d.Events[name] == nil {
+			d.event(e)
+		}
+	}
+}

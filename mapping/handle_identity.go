@@ -1,0 +1,134 @@
+package mapping
+
+import (
+	"fmt"
+	"sort"
+)
+
+// statesOf finds the devices that a message of a rule is of. name is the
+// Thing's where the topic names it; fault says why the message may not speak
+// for it.
+func (h *handler) statesOf(ent *entry, s *scope, dst []*deviceState) (states []*deviceState, name, fault string) {
+	r := ent.rule
+	switch {
+	case ent.state != nil:
+		return append(dst, ent.state), ent.state.dev.Thing, ""
+	case r.thing.mode == byTemplate:
+		raw, err := r.prof.thing.name(s)
+		if err == nil {
+			name, err = ThingName(raw)
+		}
+		if err != nil {
+			return nil, "", err.Error()
+		}
+		st := h.e.things[name]
+		if st == nil {
+			if r.kind == kindPresence && name != raw {
+				name = "" // another device may be meant by it
+			}
+			return nil, name, ""
+		}
+		if st.prof != r.prof {
+			return nil, name, "the Thing belongs to " + st.dev.origin()
+		}
+		if st.dev.raw != raw {
+			return nil, name, fmt.Sprintf("the Thing belongs to the device %q", st.dev.raw)
+		}
+		return append(dst, st), name, ""
+	case r.thing.mode == byIndex:
+		sig := r.prof.signatures[r.thing.sig]
+		key := indexKey{r.prof.sigBase + r.thing.sig, signatureOf(sig, func(n string) any {
+			v, _ := s.level(n)
+			return v
+		})}
+		return h.e.index[key], "", ""
+	case r.thing.mode == byProfile:
+		if h.message(r, "") {
+			return h.failing(r, s), "", ""
+		}
+	}
+	return nil, "", ""
+}
+
+// failing gives the devices whose failure a message tells: those for which the
+// rule's error has a value.
+func (h *handler) failing(r *rule, s *scope) []*deviceState {
+	var out []*deviceState
+	for _, st := range h.e.things {
+		if st.prof != r.prof {
+			continue
+		}
+		s.dev = st.dev
+		if v, err := s.eval(r.call.failError); err == nil && v != nil {
+			out = append(out, st)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].dev.Thing < out[j].dev.Thing })
+	return out
+}
+
+// unclaimed tells that the message is of a device that is not known.
+func (h *handler) unclaimed(r *rule, s *scope, name string) {
+	if r.kind == kindReply || r.kind == kindLeave {
+		h.say(r, "the device is not known")
+		return
+	}
+	if r.when != nil && !r.when.uses("device") {
+		if !h.message(r, name) || !h.when(r, s, name) {
+			return
+		}
+	}
+	if r.kind == kindPresence && r.early(name) {
+		if s.dev = nil; h.message(r, name) {
+			h.presenceOf(r, s, name)
+		}
+		return
+	}
+	h.say(r, "the device has not announced itself")
+	for _, u := range h.unclaimedBy {
+		if u.prof == r.prof && u.thing == name {
+			return
+		}
+	}
+	h.unclaimedBy = append(h.unclaimedBy, owner{r.prof, name})
+}
+
+// owner is a profile, and the Thing where it can be told.
+type owner struct {
+	prof  *profile
+	thing string
+}
+
+// settle adds what is unclaimed. A wide pattern that finds no device says
+// nothing when another rule of its profile took the message.
+func (h *handler) settle() {
+	for _, u := range h.unclaimedBy {
+		if u.thing == "" && h.claimed(u.prof) {
+			continue
+		}
+		h.dst = append(h.dst, &Unclaimed{Profile: u.prof.name, Thing: u.thing})
+	}
+}
+
+func (h *handler) claimed(prof *profile) bool {
+	for _, p := range h.claimedBy {
+		if p == prof {
+			return true
+		}
+	}
+	return false
+}
+
+// early reports whether a presence rule can speak for a Thing that has not been
+// announced: its topic names the Thing, and nothing of the device is needed.
+func (r *rule) early(name string) bool {
+	if r.thing.mode != byTemplate || name == "" {
+		return false
+	}
+	for _, x := range []*expression{r.when, r.presence.online, r.presence.offline, r.presence.hold} {
+		if x != nil && x.uses("device") {
+			return false
+		}
+	}
+	return true
+}
