@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -32,13 +33,15 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// Once the first signal has come, the next one finds its default: the end.
 	context.AfterFunc(ctx, stop)
-	os.Exit(execute(ctx, os.Args[1:]))
+	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // execute runs one command and gives the exit status.
-func execute(ctx context.Context, args []string) int {
+func execute(ctx context.Context, args []string, out, errOut io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
 	err := root.ExecuteContext(ctx)
 	var failed *failure
 	switch {
@@ -46,12 +49,12 @@ func execute(ctx context.Context, args []string) int {
 		return exitFine
 	case errors.As(err, &failed):
 		if failed.err != nil {
-			fmt.Fprintln(os.Stderr, "thingbridge:", failed.err)
+			fmt.Fprintln(errOut, "thingbridge:", failed.err)
 		}
 		return exitFailure
 	default:
-		fmt.Fprintln(os.Stderr, "thingbridge:", err)
-		fmt.Fprintln(os.Stderr, "thingbridge --help lists the commands")
+		fmt.Fprintln(errOut, "thingbridge:", err)
+		fmt.Fprintln(errOut, "thingbridge --help lists the commands")
 		return exitUsage
 	}
 }

@@ -38,8 +38,6 @@ func newRoot() *cobra.Command {
 		Short:         "joins MQTT devices with a ThingWorx platform",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		// Without a command there is nothing to do.
-		Args: cobra.NoArgs,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(

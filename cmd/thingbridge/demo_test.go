@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// startDemo runs a demo on free ports until the test ends.
+func startDemo(t *testing.T) (*output, context.Context) {
+	t.Helper()
+	out := newOutput()
+	limit, cancelLimit := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, stop := context.WithCancel(limit)
+	done := make(chan error, 1)
+	go func() {
+		done <- runDemo(ctx, out, out, demoOptions{mqtt: "127.0.0.1:0", platform: "127.0.0.1:0", console: "127.0.0.1:0", interval: 200 * time.Millisecond})
+	}()
+	t.Cleanup(func() {
+		stop()
+		cancelLimit()
+		if err := <-done; err != nil {
+			t.Errorf("demo: %v", err)
+		}
+	})
+	return out, limit
+}
+
+func TestTheDemoShowsADeviceAValueAndACall(t *testing.T) {
+	out, ctx := startDemo(t)
+	out.wait(ctx, t, "bound    pump-5 is a Thing of the platform now")
+	out.wait(ctx, t, "value    pump-1.temp = ")
+	out.wait(ctx, t, "call     pump-1.Add(a=2, b=3) → 5 (")
+	if strings.Contains(out.String(), "level=") {
+		t.Errorf("parts complain:\n%s", out)
+	}
+}
+
+func TestTheDemosOwnLinesWork(t *testing.T) {
+	for _, program := range []string{"curl", "mosquitto_pub", "sh"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("%s is not installed", program)
+		}
+	}
+	out, ctx := startDemo(t)
+	out.wait(ctx, t, "call     pump-1.Add(a=2, b=3) → 5 (")
+	want := []string{`"rows":[{"temp":`, `"rows":[{"result":5}]`, "", "", "", `"rows":[{"level":12.5}]`, ""}
+	after := map[int]string{3: "bound    my-device", 4: "value    my-device.level = 12.5", 6: "unbound  my-device"}
+	n := 0
+	for line := range strings.Lines(out.String()) {
+		line = strings.TrimSpace(line)
+		if !strings.HasPrefix(line, "curl ") && !strings.HasPrefix(line, "mosquitto_pub ") {
+			continue
+		}
+		got, err := exec.CommandContext(ctx, "sh", "-c", line).CombinedOutput()
+		if err != nil || !strings.Contains(string(got), want[n]) || want[n] == "" && len(got) > 0 {
+			t.Errorf("%s\ngives %q, %v; want %q", line, got, err, want[n])
+		}
+		if text := after[n]; text != "" {
+			out.wait(ctx, t, text)
+		}
+		n++
+	}
+	if n != len(want) {
+		t.Errorf("%d lines to try, want %d", n, len(want))
+	}
+}
+
+func TestAPortInUseIsReplaced(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	out := newOutput()
+	l, err := listenOrElse(out, "MQTT", taken.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if !strings.Contains(out.String(), "MQTT: "+taken.Addr().String()+" is in use; taking "+l.Addr().String()) {
+		t.Errorf("it says %q", out)
+	}
+	if _, err := listenOrElse(out, "MQTT", "no-port"); err == nil {
+		t.Error("an address that is none is accepted")
+	}
+}
