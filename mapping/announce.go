@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"bytes"
+	"fmt"
 	"sort"
 	"strings"
 )
@@ -104,12 +105,16 @@ func (h *handler) announceOne(r *rule, s *scope, part Part, item any) string {
 	}
 	parts := []Part{part}
 	if st := h.e.things[name]; st != nil && st.prof == r.prof && st.dev.raw == raw {
-		merged, same := mergeParts(st.dev.Parts, part, false)
+		merged, same := mergeParts(st.dev.Parts, part, r.announce.merge)
 		if same && h.in.Retained {
 			h.dst = append(h.dst, &Announced{Device: st.dev})
 			return name
 		}
 		parts = merged
+	}
+	if n := h.e.opt.Limits.DefinitionsPerThing; len(parts) > n {
+		h.reject(name, r.id, ReasonTooLarge, fmt.Sprintf("more than %d messages announce the Thing", n))
+		return name
 	}
 	h.finishDevice(r, name, raw, parts)
 	return name

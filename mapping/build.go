@@ -15,7 +15,8 @@ type builder struct {
 	now      time.Time
 	problems []buildProblem
 	defs     *Definitions
-	key      []byte // what the definitions were made of, to share equal ones
+	key      []byte         // what the definitions were made of, to share equal ones
+	said     map[string]any // by define or the decoder, over all parts
 	rules    map[string]any
 	learned  []Var
 }
@@ -104,6 +105,9 @@ func (b *builder) build(name, raw string, parts []Part) (*Device, error) {
 			return nil, err
 		}
 	}
+	if b.said != nil {
+		b.declare(b.said, b.prof.decoder != nil || b.prof.allowTopics != nil)
+	}
 	if b.learned != nil {
 		d.Vars = mergeVars(d.Vars, b.learned)
 	}
@@ -153,7 +157,7 @@ func (b *builder) part(d *Device, p *Part, s *scope) error {
 	switch v := v.(type) {
 	case nil:
 	case map[string]any:
-		b.declare(v, b.prof.allowTopics != nil)
+		b.said = mergeSaid(b.said, v)
 	default:
 		return fmt.Errorf("define: an object is wanted, not %s", kindOf(v))
 	}
@@ -179,7 +183,7 @@ func (b *builder) decode(d *Device, p *Part, s *scope) error {
 		for _, name := range sortedKeys(frags[i].Let) {
 			b.learned = mergeVars(b.learned, []Var{{Name: name, Value: frags[i].Let[name], Let: true}})
 		}
-		b.declare(frags[i].Rules, true)
+		b.said = mergeSaid(b.said, frags[i].Rules)
 	}
 	return nil
 }

@@ -159,3 +159,46 @@ func (d *Definitions) mergeUnder(o *Definitions) {
 		}
 	}
 }
+
+// mergeSaid joins what two announcements of one device say: objects member by
+// member, lists and rules one after the other, else the later. Neither is changed.
+func mergeSaid(have, add map[string]any) map[string]any {
+	if have == nil {
+		return add
+	}
+	out := make(map[string]any, len(have)+len(add))
+	for k, v := range have {
+		out[k] = v
+	}
+	for k, v := range add {
+		switch k {
+		case "presence", "leave", "ask":
+			out[k] = append(asList(out[k]), asList(v)...)
+			continue
+		}
+		switch old := out[k].(type) {
+		case map[string]any:
+			if m, ok := v.(map[string]any); ok {
+				v = mergeSaid(old, m)
+			}
+		case []any:
+			if l, ok := v.([]any); ok {
+				v = append(append([]any{}, old...), l...)
+			}
+		}
+		if v != nil {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+func asList(v any) []any {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case []any:
+		return append([]any{}, v...)
+	}
+	return []any{v}
+}

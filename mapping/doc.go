@@ -34,8 +34,10 @@
 // A Thing belongs to the profile and the topics that announced it, and to the
 // text from which its name was made: a topic that leads to the same name from
 // another text, another profile or another source is refused (ReasonIdentity,
-// ClashError). Two announce rules, or a decoder, may make one device of several
-// topics; one announce rule hears each device on one topic.
+// ClashError). Two announce rules, a rule with `merge: true`, or a decoder make
+// one device of several topics; else one announce rule hears each device on one
+// topic. What define yields for each of them is joined member by member before
+// it is read, so that one message may tell a property's type and another its unit.
 //
 // # The language
 //

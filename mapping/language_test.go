@@ -128,6 +128,14 @@ properties: {topic: "tele/{t}/SENSOR", values: 'flatten(payload, "_")'}
 thing: t-${mac}
 announce: [{topic: "d/{mac}/config"}, {topic: "d/{mac}/sensors"}]
 `), []string{`d/1/config {}`, `d/1/sensors {}`, `d/1/sensors `}, "announced t-1 live=true\n"},
+		{"many messages of one rule make one device", profileOf(`
+thing: ${dev}
+allow_topics: [homie/#]
+announce:
+  - {topic: "homie/{dev}/$homie"}
+  - {topic: "homie/{dev}/{node}/{prop}/$datatype", merge: true, define: '{"properties": fromPairs([[node + "_" + prop, {"type": payload == "float" ? "NUMBER" : "STRING", "topic": "homie/" + dev + "/" + node + "/" + prop, "value": "payload"}]])}'}
+  - {topic: "homie/{dev}/{node}/{prop}/$unit", merge: true, define: '{"properties": fromPairs([[node + "_" + prop, {"unit": payload}]])}'}
+`), []string{`homie/a/$homie 4.0`, `homie/a/n/p/$datatype float`, `homie/a/n/q/$datatype string`, `homie/a/n/p/$unit bar`, `homie/a/n/q/$unit m`, `homie/a/n/q 12.50`}, "values a n_q=STRING:\"12.50\"\n"},
 		{"hold keeps values back", profileOf(`
 thing: ${id}
 announce: h/{id}/$state

@@ -222,17 +222,16 @@ func (l *profileLoader) announcements(at, f field) {
 }
 
 func (l *profileLoader) announcement(i int, f field) {
-	r, fields := l.listen(kindAnnounce, i, f, "topic", "let", "each", "full", "define", "empty")
+	r, fields := l.listen(kindAnnounce, i, f, "topic", "let", "each", "full", "merge", "define", "empty")
 	if r == nil {
 		return
 	}
-	a := &announceRule{full: l.boolean(fields["full"])}
+	a := &announceRule{full: l.boolean(fields["full"]), merge: l.boolean(fields["merge"])}
 	r.announce = a
 	a.keep = l.oneOf(fields["empty"], "leave", "ignore") == "ignore"
 	for _, n := range r.pat.names {
 		l.announce[n] = true
 	}
-	a.members = r.pat.names
 	allowed := l.base().with("topic", "retained").with(r.pat.names...)
 	each := allowed.with("payload")
 	if fields["each"].ok() {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,10 +29,11 @@ func newNative(t testing.TB) *mapping.Engine {
 }
 
 func testOptions() mapping.Options {
+	var mu sync.Mutex
 	n := 0
 	return mapping.Options{
-		NewRequestID:        func() string { n++; return fmt.Sprintf("r%d", n) },
-		NewNumericRequestID: func() int64 { n++; return int64(n) },
+		NewRequestID:        func() string { mu.Lock(); defer mu.Unlock(); n++; return fmt.Sprintf("r%d", n) },
+		NewNumericRequestID: func() int64 { mu.Lock(); defer mu.Unlock(); n++; return int64(n) },
 	}
 }
 

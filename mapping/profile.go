@@ -143,13 +143,13 @@ const (
 )
 
 type announceRule struct {
-	let     []namedExpression
-	each    *expression
-	full    bool
-	define  *expression
-	keep    bool // an empty payload is not a leave
-	direct  bool // the thing template is computed from the topic alone
-	members []string
+	let    []namedExpression
+	each   *expression
+	full   bool
+	merge  bool // several topics that the rule hears make one device
+	define *expression
+	keep   bool // an empty payload is not a leave
+	direct bool // the thing template is computed from the topic alone
 }
 
 type namedExpression struct {
