@@ -36,7 +36,8 @@ type Bridge struct {
 
 	// life serialises what changes the registry and the Engine together. It is
 	// taken before mu, and only by the bus's and the keeper's goroutine.
-	life sync.Mutex
+	life  sync.Mutex
+	notes []func() // log lines to be written when life is given back
 
 	// mu guards the following. Nothing is called under it but the Engine's and
 	// this package's own pure functions.
@@ -169,6 +170,19 @@ func (b *Bridge) drain() {
 			b.relay.endAll("the bridge stops")
 			return
 		}
+	}
+}
+
+// note has something logged once life is given back. life is held.
+func (b *Bridge) note(log func()) { b.notes = append(b.notes, log) }
+
+// unlockLife gives life back and writes what was noted under it.
+func (b *Bridge) unlockLife() {
+	notes := b.notes
+	b.notes = nil
+	b.life.Unlock()
+	for _, log := range notes {
+		log()
 	}
 }
 

@@ -237,7 +237,10 @@ func (b *Bridge) touched(t *thing) {
 	sleeper := t.device.QueueFor > 0
 	b.mu.Unlock()
 	if back {
-		b.changedPresence(t, "device shows itself again")
+		b.reconsider(t)
+		b.timers.after(0, func() {
+			b.log.Info("presence changed", "thing", t.name, "online", true, "why", "device shows itself again")
+		})
 	}
 	if sleeper {
 		b.timers.after(0, func() { b.relay.awake(t.name) })

@@ -28,9 +28,10 @@ type flow struct {
 	filters  []alwayson.PushFilter // as subs.list
 	partSeq  uint64                // of this record the first partUnits units are out
 	partUnit int
-	limit    int // values per push while one bad value is looked for; 0 no limit
-	tries    int // failures in a row, for the back-off
-	fails    int // of these, answers that do not say what is wrong
+	limit    int       // values per push while one bad value is looked for; 0 no limit
+	tries    int       // failures in a row, for the back-off
+	failing  time.Time // since when answers do not say what is wrong; zero: not
+	fails    int       // of these, answers that do not say what is wrong
 }
 
 func (f *flow) openLocked() bool { return f.bound && f.subscribed && !f.hold && f.retry == nil }
@@ -45,6 +46,8 @@ type scheduler struct {
 	idle  chan struct{} // a push ended
 	limit *rate.Limiter // values of a backlog; nil no limit
 	sets  subscriptionSets
+	// lastOK is when a push of any Thing succeeded last. The goroutine's own.
+	lastOK time.Time
 
 	// mu guards the following.
 	mu         sync.Mutex

@@ -123,7 +123,7 @@ func (k *keeper) takeLate() {
 				kept(err)
 			}
 		})
-		k.b.life.Unlock()
+		k.b.unlockLife()
 	}
 }
 
@@ -251,7 +251,7 @@ func (k *keeper) draining(t *thing) bool {
 func (k *keeper) forget(t *thing) {
 	b := k.b
 	b.life.Lock()
-	defer b.life.Unlock()
+	defer b.unlockLife()
 	b.mu.Lock()
 	if !t.leaving || b.things[t.name] != t {
 		b.mu.Unlock()

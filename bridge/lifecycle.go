@@ -19,7 +19,7 @@ import (
 func (b *Bridge) announced(a *mapping.Announced, r *receipt) {
 	b.metrics.announcements.Inc()
 	b.life.Lock()
-	defer b.life.Unlock()
+	defer b.unlockLife()
 	if b.unchanged(a) {
 		b.keeper.forgetLater(a.Device.Thing)
 		return
@@ -48,7 +48,6 @@ func (b *Bridge) unchanged(a *mapping.Announced) bool {
 		return false
 	}
 	t.seenEpoch = b.marker.epoch.Load()
-	t.restored = false
 	change := a.Live && !t.online()
 	if a.Live {
 		t.offline, t.expired, t.lastSeen = false, false, time.Now()
@@ -56,7 +55,10 @@ func (b *Bridge) unchanged(a *mapping.Announced) bool {
 	}
 	b.mu.Unlock()
 	if change {
-		b.changedPresence(t, "device announced itself")
+		b.reconsider(t)
+		b.note(func() {
+			b.log.Info("presence changed", "thing", t.name, "online", true, "why", "device announced itself")
+		})
 		b.saver.thing(t.name, nil)
 	}
 	b.afterAnnounce(t, a.Live)
@@ -112,7 +114,7 @@ func (b *Bridge) afterAnnounce(t *thing, live bool) {
 	}
 }
 
-// putLocked makes or renews the registry's entry.
+// putLocked makes or renews the registry's entry. life is held too.
 func (b *Bridge) putLocked(d *mapping.Device) *thing {
 	t := b.things[d.Thing]
 	fresh := t == nil
@@ -134,11 +136,13 @@ func (b *Bridge) putLocked(d *mapping.Device) *thing {
 	}
 	if t.leaving || fresh {
 		t.leaving = false
-		b.log.Info("device announced", "thing", d.Thing, "profile", d.Profile, "topic", strings.Join(d.Sources, " "))
+		b.note(func() {
+			b.log.Info("device announced", "thing", d.Thing, "profile", d.Profile, "topic", strings.Join(d.Sources, " "))
+		})
 	} else if t.rebind {
-		b.log.Info("device announced new definitions", "thing", d.Thing, "profile", d.Profile)
+		b.note(func() { b.log.Info("device announced new definitions", "thing", d.Thing, "profile", d.Profile) })
 	}
-	t.device, t.restored = d, false
+	t.device = d
 	t.drainTill = time.Time{}
 	if d.ExpireAfter > 0 && !t.expiring {
 		t.expiring = true
@@ -200,7 +204,9 @@ func (b *Bridge) refuse(a *mapping.Announced, why *refusalError) {
 		b.mu.Unlock()
 	}
 	b.trouble(d.Thing, why.reason, why.text)
-	b.episodic("announce/"+key, "announcement refused", "thing", d.Thing, "profile", d.Profile, "reason", why.text)
+	b.note(func() {
+		b.episodic("announce/"+key, "announcement refused", "thing", d.Thing, "profile", d.Profile, "reason", why.text)
+	})
 }
 
 const maxClashes = 1000
@@ -215,7 +221,7 @@ func (b *Bridge) clashingLocked(d *mapping.Device) *thing {
 // left forgets a Thing, after its queued values are out.
 func (b *Bridge) left(e *mapping.Left, r *receipt) {
 	b.life.Lock()
-	defer b.life.Unlock()
+	defer b.unlockLife()
 	b.keeper.forgetLater(e.Thing)
 	done := func(error) {}
 	if r != nil {
@@ -238,7 +244,7 @@ func (b *Bridge) leave(name, why, topic string, kept func(error)) {
 	}
 	t.leaving = true
 	b.mu.Unlock()
-	b.log.Info(why, "thing", name, "topic", topic)
+	b.note(func() { b.log.Info(why, "thing", name, "topic", topic) })
 	b.keeper.filters(b.engine.Remove(name))
 	b.saver.forget(name, kept)
 	b.timers.after(0, func() { b.relay.gone(name, fmt.Sprintf("the device of %s has left", name)) })
@@ -264,7 +270,7 @@ func (b *Bridge) heirs(t *thing) {
 // being there.
 func (b *Bridge) presence(p *mapping.Presence, r *receipt) {
 	b.life.Lock()
-	defer b.life.Unlock()
+	defer b.unlockLife()
 	if p.Thing == "" {
 		b.profilePresence(p)
 		return
@@ -293,7 +299,8 @@ func (b *Bridge) presence(p *mapping.Presence, r *receipt) {
 		}
 	}
 	if was != now {
-		b.changedPresence(t, "device says so")
+		b.reconsider(t)
+		b.note(func() { b.log.Info("presence changed", "thing", t.name, "online", now, "why", "device says so") })
 	}
 	if p.Online && p.Live {
 		b.touched(t)
@@ -317,22 +324,15 @@ func (b *Bridge) profilePresence(p *mapping.Presence) {
 		}
 	}
 	b.mu.Unlock()
-	b.log.Info("presence of a whole profile", "profile", p.Profile, "online", p.Online, "things", len(members))
+	b.note(func() {
+		b.log.Info("presence of a whole profile", "profile", p.Profile, "online", p.Online, "things", len(members))
+	})
 	for _, t := range members {
 		b.reconsider(t)
 	}
 	if p.Online {
 		b.asks.profile(mapping.AskPresence, members)
 	}
-}
-
-// changedPresence follows a change of one Thing's own presence.
-func (b *Bridge) changedPresence(t *thing, why string) {
-	b.mu.Lock()
-	online := t.online()
-	b.mu.Unlock()
-	b.log.Info("presence changed", "thing", t.name, "online", online, "why", why)
-	b.reconsider(t)
 }
 
 // reconsider puts t and what depends on it before the keeper; calls to a
@@ -375,7 +375,8 @@ func (b *Bridge) expire(t *thing) {
 		left = limit
 	}
 	if change {
-		b.changedPresence(t, "silent for "+limit.String())
+		b.reconsider(t)
+		b.log.Info("presence changed", "thing", t.name, "online", false, "why", "silent for "+limit.String())
 	}
 	b.keeper.expireLater(t, left)
 }

@@ -87,7 +87,7 @@ func (b *Bridge) markerBack(m *Message) bool {
 // sweep makes Things leave whose retained announcement is no longer there.
 func (b *Bridge) sweep(epoch uint64) {
 	b.life.Lock()
-	defer b.life.Unlock()
+	defer b.unlockLife()
 	if b.marker.epoch.Load() != epoch {
 		return
 	}

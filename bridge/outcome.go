@@ -18,30 +18,37 @@ const (
 	bad               // something in the push is refused for what it is
 )
 
-// judge reads a push's end. fails counts earlier answers in a row that did not
-// say what is wrong.
-func judge(p *push, fails int) verdict {
+// judge reads a push's end. An answer that does not say what is wrong condemns
+// what was sent only after several tries, and while the platform takes other
+// pushes; a platform that fails with everything gets poisonPatience.
+func (s *scheduler) judge(p *push) verdict {
 	switch {
 	case errors.Is(p.err, alwayson.ErrTooLarge):
 		return bad
 	case p.err != nil:
 		return again
 	}
-	code := p.resp.Code
+	f, code := p.f, p.resp.Code
 	switch code {
 	case alwayson.NotFound:
+		if p.event != nil {
+			return bad
+		}
 		return absent
 	case alwayson.BadRequest, alwayson.BadOption, alwayson.MethodNotAllowed, alwayson.NotAcceptable,
 		alwayson.PreconditionFailed, alwayson.EntityTooLarge, alwayson.UnsupportedContentFormat:
 		return bad
 	}
-	if transient(code) {
+	switch {
+	case code.IsSuccess():
+		return delivered
+	case transient(code):
 		return again
 	}
-	if code.IsSuccess() {
-		return delivered
+	if f.fails++; f.failing.IsZero() {
+		f.failing = time.Now()
 	}
-	if fails+1 >= poisonTries {
+	if f.fails >= poisonTries && (s.lastOK.After(f.failing) || time.Since(f.failing) > poisonPatience) {
 		return bad
 	}
 	return again
@@ -70,7 +77,7 @@ func (p *push) failure() string {
 // ended works off a push that the platform answered, or did not.
 func (s *scheduler) ended(p *push) {
 	f := p.f
-	v := judge(p, f.fails)
+	v := s.judge(p)
 	switch v {
 	case delivered:
 		s.delivered(p)
@@ -85,9 +92,6 @@ func (s *scheduler) ended(p *push) {
 		if errors.Is(p.err, alwayson.ErrNotConnected) || errors.Is(p.err, alwayson.ErrConnectionLost) {
 			s.pause(f, pushRetryMin)
 		} else {
-			if p.err == nil && !transient(p.resp.Code) {
-				f.fails++
-			}
 			f.tries++
 			s.pause(f, backoff(f.tries))
 			s.b.metrics.pushRetries.Inc()
@@ -104,6 +108,7 @@ func (s *scheduler) ended(p *push) {
 
 func (s *scheduler) delivered(p *push) {
 	f := p.f
+	s.lastOK = time.Now()
 	s.commit(p)
 	if p.event != nil {
 		s.b.metrics.event("sent")

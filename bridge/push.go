@@ -10,12 +10,13 @@ import (
 
 // Back-off of one Thing's pushes.
 const (
-	pushRetryMin  = time.Second
-	pushRetryMax  = 30 * time.Second
-	absentRetry   = 5 * time.Minute // the Thing is not there: until it is bound again, or so long
-	poisonTries   = 3               // of a push that the platform fails on without saying that it is bad
-	bodyReserve   = 64
-	knownPerThing = 64 // names of properties without a binding that are listed
+	pushRetryMin   = time.Second
+	pushRetryMax   = 30 * time.Second
+	absentRetry    = 5 * time.Minute // the Thing is not there: until it is bound again, or so long
+	poisonTries    = 3               // of a push that the platform fails on without saying that it is bad
+	poisonPatience = 5 * time.Minute // for a platform that fails on everything
+	bodyReserve    = 64
+	knownPerThing  = 64 // names of properties without a binding that are listed
 )
 
 // unit is what a record is made of: one value, or one event.
@@ -308,7 +309,7 @@ func (s *scheduler) commit(p *push) {
 	if p.doneSeq > 0 {
 		s.b.opt.Outbox.Done(f.thing.name, p.doneSeq)
 	}
-	f.tries, f.fails = 0, 0
+	f.tries, f.fails, f.failing = 0, 0, time.Time{}
 	if len(p.vals)+len(p.seen) == 0 {
 		return
 	}

@@ -20,7 +20,6 @@ type thing struct {
 	expired  bool // silent for longer than ExpireAfter
 	leaving  bool // forgotten once its queued values are out
 	expiring bool // the keeper looks at its silence
-	restored bool // known from an earlier run, not announced in this one yet
 
 	told      string // the platform name given to Platform.Want, "" none
 	rebind    bool   // ask the platform to look again at its definitions
@@ -182,6 +181,13 @@ func (r *problemRing) add(kind, text string) {
 	}
 	r.list[r.n%problemsPerThing] = problem{at: now, kind: kind, text: text, count: 1}
 	r.n++
+}
+
+func (r *problemRing) len() int {
+	if r == nil {
+		return 0
+	}
+	return min(r.n, problemsPerThing)
 }
 
 // all returns the problems, newest first.

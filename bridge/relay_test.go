@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"thingbridge/bridge"
 	"thingbridge/edge/alwayson"
 	"thingbridge/mapping"
@@ -128,6 +130,7 @@ func TestCallsOverTheLimitsEndAtOnce(t *testing.T) {
 }
 
 func TestALateDoubleOrForeignReplyAnswersNothing(t *testing.T) {
+	metrics := prometheus.NewRegistry()
 	bubble(t, pump(), func(r *rig) {
 		r.retained(announce, declared)
 		r.retained("things/other/announce", "{}")
@@ -156,7 +159,30 @@ func TestALateDoubleOrForeignReplyAnswersNothing(t *testing.T) {
 		if topics[0] == topics[1] || len(topics[0]) < len("things/pump-1/services/Quick/request/")+26 {
 			t.Errorf("ids can be guessed: %q", topics)
 		}
-	})
+		r.live("things/pump-1/services/Quick/reply/nobody", `{}`)
+		for reason, want := range map[string]float64{"foreign": 1, "late": 2, "unknown": 1} {
+			if got := counted(t, metrics, "thingbridge_replies_ignored_total", reason); got != want {
+				t.Errorf("%v replies are counted as %s, want %v", got, reason, want)
+			}
+		}
+	}, func(o *bridge.Options) { o.Registerer = metrics })
+}
+
+// counted reads a counter that has one label.
+func counted(t *testing.T, from *prometheus.Registry, name, label string) float64 {
+	t.Helper()
+	families, err := from.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name && m.GetLabel()[0].GetValue() == label {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	return 0
 }
 
 func TestCallWithoutABroker(t *testing.T) {

@@ -227,7 +227,7 @@ func (b *Bridge) restoreThing(data []byte) error {
 		return err
 	}
 	b.keeper.filters(change)
-	t := &thing{name: d.Thing, device: d, bind: bindName(d), restored: true, offline: data[1]&1 != 0,
+	t := &thing{name: d.Thing, device: d, bind: bindName(d), offline: data[1]&1 != 0,
 		lastSeen: time.Now(), stateFrom: time.Now()}
 	t.flow.thing = t
 	b.things[d.Thing] = t

@@ -89,7 +89,7 @@ func (b *Bridge) Things(f Filter) []ThingSummary {
 
 func (b *Bridge) summaryLocked(t *thing) ThingSummary {
 	s := ThingSummary{Name: t.name, BoundAs: t.bind, Profile: t.device.Profile, State: b.stateLocked(t),
-		Since: t.stateFrom, LastSeen: t.lastSeen, Values: len(t.known), Problems: len(t.problems.all())}
+		Since: t.stateFrom, LastSeen: t.lastSeen, Values: len(t.known), Problems: t.problems.len()}
 	if t.state == alwayson.Refused {
 		s.Reason = t.reason
 	}
