@@ -27,7 +27,6 @@ func (h *handler) announce(r *rule, s *scope) {
 	}
 	if !ok {
 		h.say(r, "its condition when is not true")
-		h.goneKnown(r, s)
 		return
 	}
 	part := Part{Source: strings.Clone(h.in.Topic), Retained: h.in.Retained, rule: r}
@@ -171,7 +170,9 @@ func (h *handler) finishDevice(r *rule, name, raw string, parts []Part) {
 // gone handles an empty payload: what the topic announced has left.
 func (h *handler) gone(r *rule, s *scope) {
 	if !r.announce.direct {
-		h.goneKnown(r, s)
+		for _, st := range h.known(r) {
+			h.withoutSource(st)
+		}
 		return
 	}
 	raw, err := r.prof.thing.name(s)
@@ -191,27 +192,6 @@ func (h *handler) gone(r *rule, s *scope) {
 	case st.prof != r.prof || st.dev.raw != raw || !contains(st.dev.Sources, h.in.Topic):
 		h.reject(name, r.id, ReasonIdentity, "the Thing belongs to "+st.dev.origin())
 	default:
-		h.withoutSource(st)
-	}
-}
-
-// goneKnown takes the topic away from the devices that it announced.
-func (h *handler) goneKnown(r *rule, s *scope) {
-	if !r.announce.direct {
-		for _, st := range h.known(r) {
-			h.withoutSource(st)
-		}
-		return
-	}
-	raw, err := r.prof.thing.name(s)
-	if err != nil {
-		return
-	}
-	name, err := ThingName(raw)
-	if err != nil {
-		return
-	}
-	if st := h.e.things[name]; st != nil && st.prof == r.prof && st.dev.raw == raw && contains(st.dev.Sources, h.in.Topic) {
 		h.withoutSource(st)
 	}
 }
@@ -238,7 +218,6 @@ func (h *handler) decoded(r *rule, s *scope) {
 	ok, err := s.test(r.when)
 	if err == nil && !ok {
 		h.say(r, "its condition when is not true")
-		h.goneKnown(r, s)
 		return
 	}
 	var frags []Fragment

@@ -123,7 +123,7 @@ func (b *builder) partScope(p *Part) (*scope, error) {
 	if r == nil {
 		return nil, fmt.Errorf("no rule of profile %s announces devices on %s", b.prof.name, p.Source)
 	}
-	levels, ok := r.pat.capture(p.Source, nil)
+	levels, ok := b.e.pattern(r).capture(p.Source, nil)
 	if !ok {
 		return nil, fmt.Errorf("the topic %s is not of %s", p.Source, r.id)
 	}

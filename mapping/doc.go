@@ -46,7 +46,7 @@
 //   - An announcement with an empty payload takes back what its topic announced;
 //     `empty: ignore` turns that off. When other topics announced the device
 //     too, it is announced anew without that part. A message for which `when` is
-//     no longer true takes back what its topic announced before.
+//     not true is no announcement and takes nothing back.
 //   - With `each`, the expressions see the item and not the payload, because
 //     only the item is kept. A list with an item that has no name is not
 //     complete: nothing is missed for it.

@@ -20,6 +20,7 @@ type Engine struct {
 	opt     Options
 	static  Matcher[*entry] // never changed
 	filters []string
+	filled  map[*rule]*pattern // of announce rules with ${bridge.reply}; never changed
 
 	mu      sync.RWMutex // guards the following
 	things  map[string]*deviceState
@@ -55,7 +56,7 @@ type deviceState struct {
 func NewEngine(p *Profiles, opt Options) *Engine {
 	e := &Engine{
 		p: p, opt: opt.withDefaults(), things: map[string]*deviceState{}, folded: map[string]*deviceState{},
-		index: map[indexKey][]*deviceState{}, sources: map[string][]*deviceState{}, refs: map[string]int{},
+		index: map[indexKey][]*deviceState{}, sources: map[string][]*deviceState{}, refs: map[string]int{}, filled: map[*rule]*pattern{},
 		defs: map[[sha256.Size]byte]*internedDefinitions{},
 	}
 	for _, prof := range p.profiles {
@@ -79,9 +80,20 @@ func (e *Engine) listenStatic(r *rule) {
 		if pat, err = parsePattern(text); err != nil {
 			return
 		}
+		if r.kind == kindAnnounce {
+			e.filled[r] = pat
+		}
 	}
 	e.static.Add(pat.filter, &entry{rule: r, pat: pat})
 	e.filters = append(e.filters, pat.filter)
+}
+
+// pattern gives what a rule listens to, whole.
+func (e *Engine) pattern(r *rule) *pattern {
+	if p := e.filled[r]; p != nil {
+		return p
+	}
+	return r.pat
 }
 
 // Filters gives the topic filters to subscribe whatever devices there are:

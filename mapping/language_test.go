@@ -104,7 +104,7 @@ properties:
 		{"a computed event", pump, []string{`acme/a/1/hello {"kind":"pump"}`, `acme/a/1/alarm {"code":4,"x":1}`}, `event acme-1 Alarm [{"code":4}]` + "\n"},
 		{"leave forgets", pump, []string{`acme/a/1/hello {"kind":"pump"}`, `acme/a/1/bye x`}, "left acme-1 by acme/a/1/bye\n"},
 		{"leave of an unknown device is nothing", pump, []string{`acme/a/1/bye x`}, ""},
-		{"a device that is no longer of the kind has left", pump, []string{`acme/a/1/hello {"kind":"pump"}`, `acme/a/1/hello {"kind":"fan"}`}, "left acme-1 by acme/a/1/hello\n"},
+		{"another message on the topic of an announcement takes nothing back", pump, []string{`acme/a/1/hello {"kind":"pump"}`, `acme/a/1/hello {"kind":"fan"}`}, ""},
 		{"the levels of another site are another source", pump, []string{`acme/a/1/hello {"kind":"pump"}`, `acme/b/1/status offline`}, "presence acme-1 online=false\n"},
 		{"a list announces each item", profileOf(list), []string{`z/devices [{"ieee":"1","name":"hall/lamp","props":[{"name":"on","type":"BOOLEAN"}]},{"ieee":"0","type":"Coordinator"},{"ieee":"2","name":"b"}]`},
 			"announced z-1 live=true\nannounced z-2 live=true\n"},
@@ -136,6 +136,14 @@ announce:
   - {topic: "homie/{dev}/{node}/{prop}/$datatype", merge: true, define: '{"properties": fromPairs([[node + "_" + prop, {"type": payload == "float" ? "NUMBER" : "STRING", "topic": "homie/" + dev + "/" + node + "/" + prop, "value": "payload"}]])}'}
   - {topic: "homie/{dev}/{node}/{prop}/$unit", merge: true, define: '{"properties": fromPairs([[node + "_" + prop, {"unit": payload}]])}'}
 `), []string{`homie/a/$homie 4.0`, `homie/a/n/p/$datatype float`, `homie/a/n/q/$datatype string`, `homie/a/n/p/$unit bar`, `homie/a/n/q/$unit m`, `homie/a/n/q 12.50`}, "values a n_q=STRING:\"12.50\"\n"},
+		{"the answer to a question announces more", profileOf(`
+thing: ${id}
+announce:
+  - {topic: "{id}/online", when: payload == true, empty: ignore}
+  - {topic: "${bridge.reply}/{id}/rpc", when: payload.id == "info", define: '{"properties": {"t": {"type": payload.result.t}}}'}
+ask: {on: announce, topic: "${id}/rpc", payload: '{"id":"info","src":"${bridge.reply}/${id}","method":"GetInfo"}'}
+properties: {topic: "{id}/v", values: payload}
+`), []string{`s1/online true`, `thingbridge/reply/s1/rpc {"id":"info","result":{"t":"INTEGER"}}`, `s1/v {"t":"4"}`}, "values s1 t=INTEGER:4\n"},
 		{"hold keeps values back", profileOf(`
 thing: ${id}
 announce: h/{id}/$state

@@ -3,7 +3,6 @@ package mapping
 import (
 	"hash/fnv"
 	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -202,7 +201,7 @@ func (l *profileLoader) sendTopic(f field, allowed names, captures ...string) *t
 	if t == nil {
 		return nil
 	}
-	if strings.HasPrefix(t.text, "${device") && l.prof.allowTopics == nil {
+	if t.learned() && l.prof.allowTopics == nil {
 		l.fail(f, "allow_topics in the profile, as the topic is learned from payloads", "the topic starts with what a device says")
 	}
 	if text, fixed := t.constant(); fixed && !ValidTopic(text) {

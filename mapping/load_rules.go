@@ -56,9 +56,9 @@ func (l *profileLoader) pattern(r *rule, f field) bool {
 		r.pat = literalPattern(text)
 		return l.permitted(f, text)
 	}
-	allowed := l.params
+	allowed := l.params.with("bridge")
 	if r.kind != kindAnnounce {
-		allowed = allowed.with("device", "bridge")
+		allowed = allowed.with("device")
 	}
 	t := l.tmpl(f, allowed)
 	if t == nil || l.failedAt(f) {
@@ -74,7 +74,7 @@ func (l *profileLoader) pattern(r *rule, f field) bool {
 	}
 	if !whole {
 		r.topic = t
-		if strings.HasPrefix(text, "${device") && l.prof.allowTopics == nil {
+		if t.learned() && l.prof.allowTopics == nil {
 			l.fail(f, "allow_topics in the profile, as the topic is learned from payloads", "the topic starts with what a device says")
 		}
 	}
@@ -112,6 +112,11 @@ func (t *template) patternText(s *scope, standIn string) (_ string, whole bool, 
 		b.WriteString(text)
 	}
 	return b.String(), whole, nil
+}
+
+// learned reports whether the topic starts with what a device says.
+func (t *template) learned() bool {
+	return len(t.parts) > 0 && t.parts[0].x != nil && t.parts[0].x.uses("device")
 }
 
 // hideBraces keeps braces in a device's values from being read as names.

@@ -47,6 +47,7 @@ func TestProblemsAreNamedWithTheirPlace(t *testing.T) {
 		{"an unknown decoder", good("decoder: magic"), `there is no decoder "magic"`},
 		{"a topic that names no device", good("properties: {topic: y/v, values: payload}"), `nothing in the topic y/v says which Thing it is of`},
 		{"a topic that a device names", good("properties: {topic: '${device.t}', values: payload}"), `the topic starts with what a device says; expected allow_topics`},
+		{"a topic that a device names in part", good("writes: {a: {topic: '${lower(device.t)}/x'}}"), `the topic starts with what a device says; expected allow_topics`},
 		{"let under the name of a level", profileOf("thing: ${id}\nannounce: {topic: 'x/{id}', let: {id: payload.x}}"), `the topic has a level named "id" already`},
 		{"full without a list", profileOf("thing: ${id}\nannounce: {topic: 'x/{id}', full: true}"), `full belongs to a list`},
 		{"warning: a parameter that nothing uses", good("parameters: {base: x}"), `warning: the parameter "base" is never used`},

@@ -75,7 +75,7 @@ func (e *Engine) Restore(data []byte) (*Device, error) {
 	}
 	var parts []Part
 	for _, p := range saved.Parts {
-		r := prof.announceRule(p)
+		r := e.announceRule(prof, p)
 		if r == nil {
 			return nil, fmt.Errorf("restore thing %q: the profile %q announces nothing on %s", saved.Thing, saved.Profile, p.Source)
 		}
@@ -96,22 +96,22 @@ func (e *Engine) Restore(data []byte) (*Device, error) {
 
 // announceRule finds the rule of a saved part: the one with its number if that
 // still hears the topic, else the first that does.
-func (p *profile) announceRule(saved savedPart) *rule {
-	if saved.Rule >= 0 && saved.Rule < len(p.announces) && p.announces[saved.Rule].hears(saved.Source) {
+func (e *Engine) announceRule(p *profile, saved savedPart) *rule {
+	if saved.Rule >= 0 && saved.Rule < len(p.announces) && e.pattern(p.announces[saved.Rule]).hears(saved.Source) {
 		return p.announces[saved.Rule]
 	}
 	for _, r := range p.announces {
-		if r.hears(saved.Source) {
+		if e.pattern(r).hears(saved.Source) {
 			return r
 		}
 	}
 	return nil
 }
 
-func (r *rule) hears(topic string) bool {
-	if !ValidTopic(topic) || !Covers(r.pat.filter, topic) {
+func (p *pattern) hears(topic string) bool {
+	if !ValidTopic(topic) || !Covers(p.filter, topic) {
 		return false
 	}
-	_, ok := r.pat.capture(topic, nil)
+	_, ok := p.capture(topic, nil)
 	return ok
 }
