@@ -30,7 +30,11 @@ console: {listen: %q}
 // newBridge starts a bridge with its own data directory; more is YAML for the end of its configuration.
 func newBridge(t testing.TB, b *broker, webSocket, more string) *bridge {
 	t.Helper()
-	dir := t.TempDir()
+	return newBridgeIn(t, t.TempDir(), b, webSocket, more)
+}
+
+func newBridgeIn(t testing.TB, dir string, b *broker, webSocket, more string) *bridge {
+	t.Helper()
 	br := &bridge{t: t, config: filepath.Join(dir, "thingbridge.yaml"), console: freeAddress(t)}
 	text := fmt.Sprintf(bridgeConfig, webSocket, b.url(), "bridge-"+filepath.Base(dir)+fmt.Sprint(time.Now().UnixNano()),
 		filepath.Join(dir, "data"), br.console, more)

@@ -23,6 +23,9 @@ const (
 	chaosPace    = 50 * time.Millisecond
 	pubackWait   = 3 * time.Second
 	settleWait   = 60 * time.Second // at the end, without anything new arriving
+	// A failure repeats what was pushed and not answered or not written off yet:
+	// some tenths of a second of each Thing's values.
+	doublesPerFault = 10
 )
 
 // TestChaos publishes numbered values at QoS 1 while the bridge is killed again
@@ -64,6 +67,13 @@ func TestChaos(t *testing.T) {
 		for _, line := range r.examples {
 			t.Log(line)
 		}
+	}
+	faults := 0
+	for _, n := range c.done {
+		faults += n
+	}
+	if most := faults * len(c.things) * doublesPerFault; r.double > most {
+		t.Errorf("%d values came more than once; %d failures explain %d", r.double, faults, most)
 	}
 	if c.bridge.p.ended() {
 		t.Errorf("the bridge ended by itself: %v", c.bridge.p.err)

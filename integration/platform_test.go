@@ -195,14 +195,14 @@ func (s *platform) property(thing, name string) answer {
 // waitProperty waits until a property has a value, in JSON.
 func (s *platform) waitProperty(thing, name, want string) {
 	s.t.Helper()
-	eventually(s.t, thing+"."+name+" is "+want, func() string {
+	eventually(s.t, fmt.Sprintf("%s.%s is %.60s", thing, name, want), func() string {
 		var table struct{ Rows []map[string]json.RawMessage }
 		a := s.property(thing, name)
 		if a.code != http.StatusOK || json.Unmarshal([]byte(a.body), &table) != nil || len(table.Rows) == 0 {
-			return fmt.Sprint(a.code, " ", a.body)
+			return fmt.Sprintf("%d %.200s", a.code, a.body)
 		}
 		if got := string(table.Rows[0][name]); got != want {
-			return "it is " + got
+			return fmt.Sprintf("it is %.60s", got)
 		}
 		return ""
 	})
