@@ -26,13 +26,13 @@ func (h *handler) announce(r *rule, s *scope) {
 		return
 	}
 	if !ok {
-		h.say(r, "its condition when is not true")
+		h.say("its condition when is not true")
 		return
 	}
 	part := Part{Source: strings.Clone(h.in.Topic), Retained: h.in.Retained, rule: r}
 	if r.announce.each == nil {
 		part.Payload = h.in.Payload
-		h.announceOne(r, s, part, nil)
+		h.announceOne(r, s, part, map[string]bool{})
 		return
 	}
 	h.announceEach(r, s, part)
@@ -55,11 +55,9 @@ func (h *handler) announceEach(r *rule, s *scope, part Part) {
 	complete := true
 	for _, item := range list {
 		part.Payload = appendAny(nil, item)
-		thing := h.announceOne(r, s.with(binding{"item", item}), part, item)
-		if thing == "" {
+		if h.announceOne(r, s.with(binding{"item", item}), part, seen) == "" {
 			complete = false // its name is not known, so none can be missed for it
 		}
-		seen[thing] = true
 	}
 	if !r.announce.full || !complete {
 		return
@@ -83,8 +81,9 @@ func (h *handler) known(r *rule) []*deviceState {
 	return out
 }
 
-// announceOne announces one device and gives its Thing name, "" when it has none.
-func (h *handler) announceOne(r *rule, s *scope, part Part, item any) string {
+// announceOne announces one device and gives its Thing name, "" when it has
+// none. seen are the Things that the message announced already.
+func (h *handler) announceOne(r *rule, s *scope, part Part, seen map[string]bool) string {
 	vars, err := partVars(r, s)
 	if err != nil {
 		h.reject("", r.id, ReasonExpression, err.Error())
@@ -102,6 +101,11 @@ func (h *handler) announceOne(r *rule, s *scope, part Part, item any) string {
 		h.reject("", r.id, ReasonName, err.Error())
 		return ""
 	}
+	if seen[name] {
+		h.reject(name, r.id, ReasonIdentity, "the list names the Thing twice; the first counts")
+		return name
+	}
+	seen[name] = true
 	parts := []Part{part}
 	if st := h.e.things[name]; st != nil && st.prof == r.prof && st.dev.raw == raw {
 		merged, same := mergeParts(st.dev.Parts, part, r.announce.merge)
@@ -217,7 +221,7 @@ func (h *handler) decoded(r *rule, s *scope) {
 	in := h.decoderInput(r, s)
 	ok, err := s.test(r.when)
 	if err == nil && !ok {
-		h.say(r, "its condition when is not true")
+		h.say("its condition when is not true")
 		return
 	}
 	var frags []Fragment

@@ -32,11 +32,7 @@ func (e *Engine) Explain(in *Input) []Explanation {
 			ex.Levels[n] = levels[i]
 		}
 		h := handler{e: e, in: in}
-		h.note = func(_ *rule, _ []string, why string) {
-			if why != "" {
-				ex.Why = why
-			}
-		}
+		h.note = func(why string) { ex.Why = why }
 		h.run(ent)
 		h.settle()
 		ex.Effects = h.dst

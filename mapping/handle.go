@@ -37,8 +37,8 @@ type handler struct {
 	e     *Engine
 	in    *Input
 	dst   []Effect
-	heard bool // a rule's pattern matched
-	note  func(r *rule, levels []string, why string)
+	heard bool             // a rule's pattern matched
+	note  func(why string) // tells why a rule came to nothing; nil but for Explain
 
 	unclaimedBy []owner
 	claimedBy   []*profile
@@ -76,9 +76,9 @@ func (h *handler) reject(thing, rule string, reason Reason, detail string) {
 	h.dst = append(h.dst, &Rejected{Thing: thing, Rule: rule, Reason: reason, Detail: detail})
 }
 
-func (h *handler) say(r *rule, why string) {
+func (h *handler) say(why string) {
 	if h.note != nil {
-		h.note(r, nil, why)
+		h.note(why)
 	}
 }
 
@@ -105,9 +105,6 @@ func (h *handler) run(ent *entry) {
 	}
 	h.heard = true
 	s := scope{prof: r.prof, msg: &h.msg, names: ent.pat.names, levels: levels, reply: h.e.opt.ReplyPrefix}
-	if h.note != nil {
-		h.note(r, levels, "")
-	}
 	if r.kind == kindAnnounce {
 		h.claim(r)
 		h.announce(r, &s)
@@ -157,7 +154,7 @@ func (h *handler) when(r *rule, s *scope, thing string) bool {
 		return false
 	}
 	if !ok {
-		h.say(r, "its condition when is not true")
+		h.say("its condition when is not true")
 	}
 	return ok
 }
@@ -209,7 +206,7 @@ func (h *handler) presenceOf(r *rule, s *scope, thing string) {
 		offline = !online
 	}
 	if online == offline {
-		h.say(r, "neither online nor offline is true")
+		h.say("neither online nor offline is true")
 		return
 	}
 	eff := &Presence{Thing: thing, Online: online, Live: !h.in.Retained}
@@ -232,7 +229,7 @@ func (h *handler) reply(r *rule, s *scope, st *deviceState) {
 		}
 		text, ok := templateText(v)
 		if !ok && !r.fail {
-			h.say(r, "the reply has no request id")
+			h.say("the reply has no request id")
 			return
 		}
 		eff.Request = text

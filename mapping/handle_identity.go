@@ -70,7 +70,7 @@ func (h *handler) failing(r *rule, s *scope) []*deviceState {
 // unclaimed tells that the message is of a device that is not known.
 func (h *handler) unclaimed(r *rule, s *scope, name string) {
 	if r.kind == kindReply || r.kind == kindLeave {
-		h.say(r, "the device is not known")
+		h.say("the device is not known")
 		return
 	}
 	if r.when != nil && !r.when.uses("device") {
@@ -84,7 +84,7 @@ func (h *handler) unclaimed(r *rule, s *scope, name string) {
 		}
 		return
 	}
-	h.say(r, "the device has not announced itself")
+	h.say("the device has not announced itself")
 	for _, u := range h.unclaimedBy {
 		if u.prof == r.prof && u.thing == name {
 			return

@@ -47,17 +47,16 @@ func (h *handler) eachItem(r *rule, each *expression, s *scope, thing string, f 
 
 // collector gathers the values of one rule on one message.
 type collector struct {
-	h      *handler
-	r      *rule
-	st     *deviceState
-	out    []alwayson.PropertyValue
-	nulls  []string
-	none   int
-	full   bool
-	ms     int64
-	qual   string
-	doubt  bool // the time was not plausible
-	reason string
+	h     *handler
+	r     *rule
+	st    *deviceState
+	out   []alwayson.PropertyValue
+	nulls []string
+	none  int
+	full  bool
+	ms    int64
+	qual  string
+	doubt bool // the time was not plausible
 }
 
 func (c *collector) reject(reason Reason, format string, args ...any) {
@@ -387,6 +386,6 @@ func (c *collector) finish() {
 	if len(c.out) > 0 {
 		c.h.dst = append(c.h.dst, &Values{Thing: c.st.dev.Thing, Values: c.out})
 	} else {
-		c.h.say(c.r, "it yields no values")
+		c.h.say("it yields no values")
 	}
 }

@@ -110,6 +110,7 @@ properties:
 			"announced z-1 live=true\nannounced z-2 live=true\n"},
 		{"what a full list lacks has left", profileOf(list), []string{`z/devices [{"ieee":"1","name":"a"},{"ieee":"2","name":"b"}]`, `z/devices [{"ieee":"2","name":"b"}]`},
 			"announced z-2 live=true\nleft z-1 by z/devices\n"},
+		{"a list that names a Thing twice", profileOf(list), []string{`z/devices [{"ieee":"1","name":"a"},{"ieee":"1","name":"b"}]`}, "announced z-1 live=true\nrejected z-1 identity: the list names the Thing twice; the first counts\n"},
 		{"an empty list payload leaves all", profileOf(list), []string{`z/devices [{"ieee":"1","name":"a"}]`, `z/devices `}, "left z-1 by z/devices\n"},
 		{"a broken list leaves none", profileOf(list), []string{`z/devices [{"ieee":"1","name":"a"}]`, `z/devices {"a":1}`}, "rejected  expression: each: filter(payload, .type != \"Coordinator\"): a list is wanted here, not an object\n"},
 		{"names with slashes match by what let remembered", profileOf(list), []string{`z/devices [{"ieee":"1","name":"hall/lamp","props":[{"name":"on","type":"BOOLEAN"}]}]`, `z/hall/lamp {"on":true}`},

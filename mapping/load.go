@@ -153,7 +153,7 @@ func (l *loader) with(f field, params map[string]any) {
 // reserved are the names that expressions have for themselves.
 var reserved = names{
 	"payload": true, "topic": true, "retained": true, "now": true, "device": true, "item": true, "inputs": true,
-	"value": true, "bridge": true, "captured": true,
+	"value": true, "bridge": true,
 }
 
 func (l *loader) uniqueNames(p *Profiles) {

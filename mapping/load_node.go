@@ -252,7 +252,7 @@ func (l *loader) checkNames(f field, free []string, allowed names) {
 // platform; they must not add levels to a topic.
 var fromPlatform = map[string]bool{
 	"payload": true, "inputs": true, "value": true, "property": true, "service": true,
-	"request": true, "item": true, "topic": true, "captured": true,
+	"request": true, "item": true, "topic": true,
 }
 
 // template reads a template; captures are names taken from the platform's names.

@@ -55,11 +55,7 @@ type ruleSet struct {
 }
 
 // deviceRules is the rule set of one announcement.
-type deviceRules struct {
-	ruleSet
-	vars   []Var
-	parent string
-}
+type deviceRules struct{ ruleSet }
 
 // durationSpec is a fixed duration or an expression for one, in seconds when
 // it yields a number.
