@@ -95,8 +95,14 @@ func (b *Bridge) CurrentValues(name string) []alwayson.PropertyValue {
 	return vals
 }
 
-// absent notes that a bound name has no Thing behind it on the platform.
+// absent notes that a bound name has no Thing behind it on the platform, and
+// has it created where that is wanted.
 func (b *Bridge) absent(t *thing, why string) {
+	b.markAbsent(t, why)
+	b.prov.missing(t)
+}
+
+func (b *Bridge) markAbsent(t *thing, why string) {
 	b.mu.Lock()
 	first := !t.absent
 	t.absent = true
@@ -107,7 +113,6 @@ func (b *Bridge) absent(t *thing, why string) {
 	if first {
 		b.episodic("absent", "thing does not exist on the platform; its values wait", "thing", t.name, "answer", why)
 	}
-	b.prov.missing(t)
 }
 
 // Request implements PlatformEvents. It answers at once, or when the device

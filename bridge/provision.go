@@ -11,7 +11,7 @@ import (
 
 // Bounds of provisioning.
 const (
-	provisionWait    = 15 * time.Second // bound, and no subscriptions for so long: is there such a Thing?
+	provisionWait    = 8 * time.Second // bound, and no subscriptions for so long: is there such a Thing?
 	provisionAtATime = 8
 	provisionTries   = 3 // of one step that was not answered
 	provisionPause   = 5 * time.Second
@@ -53,7 +53,8 @@ func (p *provisionState) text() string {
 }
 
 // provisioner creates Things that do not exist on the platform, where
-// Options.Provision says so. Each step may be repeated without harm, and a step
+// Options.Provision says so. It asks first: only a Thing that the platform says
+// is not there is touched. Each step may be repeated without harm, and a step
 // that the platform refuses because it is done already counts as done.
 type provisioner struct {
 	b *Bridge
@@ -84,7 +85,7 @@ func (p *provisioner) bound(t *thing) {
 		same = same && !t.flow.subscribed
 		b.sched.mu.Unlock()
 		if same {
-			b.absent(t, "bound, but nobody asks for its properties")
+			p.missing(t)
 		}
 	})
 }
@@ -159,6 +160,7 @@ type provisionRun struct {
 	t       *thing
 	steps   []provisionStep
 	tries   int
+	missing bool // the platform says that there is no such Thing
 	created bool
 	refusal string // why CreateThing failed, if it did
 }
@@ -188,6 +190,10 @@ func (r *provisionRun) answered(resp *alwayson.Response, err error) {
 	case !resp.Code.IsSuccess():
 		err = errors.New(reasonOf(resp))
 	}
+	if err == nil && s.kind == stepAsk {
+		r.end(provisionDone, "")
+		return
+	}
 	if err != nil && r.failed(s, resp, err) {
 		return
 	}
@@ -212,6 +218,13 @@ func reasonOf(resp *alwayson.Response) string {
 func (r *provisionRun) failed(s *provisionStep, resp *alwayson.Response, err error) bool {
 	denied := resp != nil && (resp.Code == alwayson.Forbidden || resp.Code == alwayson.Unauthorized)
 	switch s.kind {
+	case stepAsk:
+		if resp == nil || resp.Code != alwayson.NotFound {
+			r.end(provisionNone, "")
+			return true
+		}
+		r.missing = true
+		r.p.b.markAbsent(r.t, err.Error())
 	case stepCreate:
 		if denied {
 			r.end(provisionForbidden, err.Error())
@@ -237,7 +250,7 @@ func (r *provisionRun) end(phase provisionPhase, reason string) {
 	b.mu.Lock()
 	s := &r.t.provision
 	s.phase, s.reason = phase, reason
-	if phase == provisionDone {
+	if phase == provisionDone && r.missing {
 		r.t.rebind, r.t.absent = true, false
 	}
 	if reason != "" {
@@ -246,11 +259,11 @@ func (r *provisionRun) end(phase provisionPhase, reason string) {
 	b.mu.Unlock()
 	outcome := [...]string{provisionNone: "interrupted", provisionDone: "done", provisionForbidden: "forbidden", provisionFailed: "failed", provisionDeleted: "deleted"}[phase]
 	b.metrics.provisions.WithLabelValues(outcome).Inc()
-	switch phase {
-	case provisionDone:
+	switch {
+	case phase == provisionDone && r.missing:
 		b.log.Info("thing provisioned", "thing", r.t.name, "created", r.created)
 		b.keeper.dirty(r.t.name)
-	case provisionForbidden, provisionFailed:
+	case phase == provisionForbidden, phase == provisionFailed:
 		b.log.Warn("thing not provisioned", "thing", r.t.name, "state", s.text())
 	}
 	r.p.mu.Lock()

@@ -11,7 +11,8 @@ import (
 type stepKind uint8
 
 const (
-	stepCreate stepKind = iota
+	stepAsk stepKind = iota
+	stepCreate
 	stepEnable
 	stepRestart
 	stepDefine
@@ -43,6 +44,7 @@ func (b *Bridge) provisionSteps(t *thing) []provisionStep {
 		return provisionStep{kind: kind, what: what, req: alwayson.ServiceRequest(alwayson.EntityThing, d.Thing, service, alwayson.OneRow(cells...))}
 	}
 	steps := []provisionStep{
+		{kind: stepAsk, what: "ask for the thing", req: alwayson.SubscriptionsRequest(d.Thing)},
 		{kind: stepCreate, what: "create the thing", req: alwayson.ServiceRequest(alwayson.EntityResource, "EntityServices", "CreateThing",
 			alwayson.OneRow(text("name", d.Thing), text("description", defs.Description), text("thingTemplateName", template)))},
 		on(stepEnable, "enable the thing", "EnableThing"),

@@ -357,6 +357,12 @@ func TestStopAnswersWhatIsInFlight(t *testing.T) {
 			t.Errorf("stopping took %s", took)
 		}
 		r.mustFail(answer, alwayson.ServiceUnavailable, "stops")
+		r.b.Message(&bridge.Message{Topic: properties, Payload: []byte(`{"temp":1}`), QoS: 1, AckFunc: func() { t.Error("a message is acknowledged that nobody took") }})
+		r.b.Request("pump-1", alwayson.Post, alwayson.ServiceRequest(alwayson.EntityThing, "pump-1", "Add", nil), func(resp *alwayson.Response) {
+			if resp.Code != alwayson.ServiceUnavailable {
+				t.Errorf("a call after the end: %s", resp.Code)
+			}
+		})
 	})
 }
 
