@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -162,7 +163,11 @@ func (h *handler) finishDevice(r *rule, name, raw string, parts []Part) {
 		h.reject(name, r.id, p.reason, p.text)
 	}
 	if err != nil {
-		h.reject(name, r.id, ReasonExpression, err.Error())
+		reason := ReasonExpression
+		if errors.Is(err, errNotObject) {
+			reason = ReasonDefinition
+		}
+		h.reject(name, r.id, reason, err.Error())
 		return
 	}
 	if LongThingName(name) {

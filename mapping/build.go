@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -25,6 +26,9 @@ type buildProblem struct {
 	reason Reason
 	text   string
 }
+
+// errNotObject says that define yields something else.
+var errNotObject = errors.New("define: an object is wanted")
 
 func (b *builder) fail(reason Reason, format string, args ...any) {
 	if len(b.problems) < 50 {
@@ -159,7 +163,7 @@ func (b *builder) part(d *Device, p *Part, s *scope) error {
 	case map[string]any:
 		b.said = mergeSaid(b.said, v)
 	default:
-		return fmt.Errorf("define: an object is wanted, not %s", kindOf(v))
+		return fmt.Errorf("%w, not %s", errNotObject, kindOf(v))
 	}
 	return nil
 }

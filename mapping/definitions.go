@@ -102,17 +102,6 @@ func (r *defReader) duration(m map[string]any, key string) time.Duration {
 	return d
 }
 
-func (r *defReader) object(m map[string]any, key string) map[string]any {
-	switch v := m[key].(type) {
-	case nil:
-	case map[string]any:
-		return v
-	default:
-		r.in(key, func() { r.fail("an object is wanted, not %s", kindOf(v)) })
-	}
-	return nil
-}
-
 func (r *defReader) unknown(m map[string]any, known ...string) {
 	for _, key := range sortedKeys(m) {
 		ok := false

@@ -327,17 +327,6 @@ func children(n ast.Node) []ast.Node {
 	return nil
 }
 
-// unknown gives the free names that allowed does not hold.
-func (x *expression) unknown(allowed map[string]bool) []string {
-	var out []string
-	for _, name := range x.free {
-		if !allowed[name] {
-			out = append(out, name)
-		}
-	}
-	return out
-}
-
 func (x *expression) uses(name string) bool {
 	i := sort.SearchStrings(x.free, name)
 	return i < len(x.free) && x.free[i] == name

@@ -97,14 +97,3 @@ func locate(f field, path []string) field {
 	}
 	return f
 }
-
-// define runs a definition reader on the data of a node and reports its faults
-// where they stand.
-func (l *loader) define(f field, read func(r *defReader, v any)) {
-	var r defReader
-	read(&r, dataOf(f.n, 0))
-	for _, p := range r.problems {
-		at := locate(f, p.path)
-		l.fail(at, "", "%s", p.text)
-	}
-}
