@@ -67,9 +67,10 @@ func (p *Platform) serveService(from *conn, t *thing, req *alwayson.Request, res
 	if s != nil && s.edgeName != "" {
 		name = s.edgeName
 	}
+	described := t.auto.Load() && len(t.services) > 0 // by its edge, which named its services
 	t.mu.Unlock()
 	switch ep := t.bound(); {
-	case !t.remote && s == nil:
+	case s == nil && (!t.remote || described):
 		respond(fail(alwayson.NotFound, "service [%s] does not exist on thing [%s]", req.Name, t.name))
 	case !t.remote:
 		respond(fail(alwayson.NotImplemented, "service [%s] of thing [%s] has no implementation here", req.Name, t.name))

@@ -129,6 +129,9 @@ func TestAnUnknownNameBecomesAThing(t *testing.T) {
 	if v, known := p.Value("lamp", "power"); !known || v.Value.Number() != 5 {
 		t.Fatal("a property that stayed lost its value")
 	}
+	if resp, _ := p.Call(t.Context(), alwayson.Post, serviceOf("lamp", "Explode")); resp == nil || resp.Code != alwayson.NotFound {
+		t.Fatalf("a service that is not among those it described: %+v", resp)
+	}
 	for _, name := range []string{"a/b", "me", " x"} {
 		if resp := e.bind(name); !resp.Code.IsSuccess() || p.lookup(name) != nil {
 			t.Fatalf("%q: %v", name, resp.Code)
