@@ -8,11 +8,11 @@ func TestTheBrokerKeepsItsAddressOverARestart(t *testing.T) {
 	if !listens(address) {
 		t.Fatal("it does not listen")
 	}
-	b.stop(t)
+	b.stop()
 	if listens(address) {
 		t.Fatal("it listens although it is stopped")
 	}
-	b.restart(t)
+	b.restart()
 	if !listens(address) {
 		t.Fatal("it does not listen again")
 	}

@@ -44,6 +44,7 @@ log_type information
 
 // broker is a Mosquitto behind a proxy whose address stays when it is restarted.
 type broker struct {
+	t     testing.TB // it ends with this test
 	run   runner
 	proxy *toxiproxy.Proxy
 }
@@ -57,7 +58,7 @@ type runner interface {
 
 func newBroker(t testing.TB) *broker {
 	t.Helper()
-	b := &broker{run: chooseRunner(t)}
+	b := &broker{t: t, run: chooseRunner(t)}
 	b.proxy = newProxy(t, "broker", b.run.start(t))
 	t.Logf("broker: %s", b.run.kind())
 	return b
@@ -66,17 +67,17 @@ func newBroker(t testing.TB) *broker {
 func (b *broker) url() string { return "tcp://" + b.proxy.Listen }
 
 // stop ends the broker as an operator does.
-func (b *broker) stop(t testing.TB) {
-	t.Helper()
+func (b *broker) stop() {
+	b.t.Helper()
 	b.proxy.Stop()
-	b.run.stop(t)
+	b.run.stop(b.t)
 }
 
 // restart starts it again at the same address.
-func (b *broker) restart(t testing.TB) {
-	t.Helper()
-	b.proxy.Upstream = b.run.start(t)
-	up(t, b.proxy)
+func (b *broker) restart() {
+	b.t.Helper()
+	b.proxy.Upstream = b.run.start(b.t)
+	up(b.t, b.proxy)
 }
 
 func newProxy(t testing.TB, name, upstream string) *toxiproxy.Proxy {

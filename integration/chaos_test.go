@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	chaosKills   = 5 // without CHAOS_KILLS
+	chaosFew     = 5   // kills, in passing
+	chaosMany    = 100 // with CHAOS=1
 	chaosWorkers = 4
 	chaosThings  = 10 // of each worker
 	chaosPace    = 50 * time.Millisecond
@@ -32,22 +33,12 @@ const (
 // and again and everything around it fails in between, and wants every number
 // whose PUBACK the device saw to be at the platform, in order per Thing.
 func TestChaos(t *testing.T) {
-	kills := chaosKills
-	if text := os.Getenv("CHAOS_KILLS"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			t.Fatalf("CHAOS_KILLS=%q; expected a number from 1", text)
-		}
-		kills = n
+	kills := chaosFew
+	if os.Getenv("CHAOS") == "1" {
+		kills = chaosMany
 	}
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("CHAOS_SEED"); text != "" {
-		n, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatalf("CHAOS_SEED=%q; expected a number", text)
-		}
-		seed = n
-	}
+	kills = int(numberVar(t, "CHAOS_KILLS", uint64(kills)))
+	seed := numberVar(t, "CHAOS_SEED", uint64(time.Now().UnixNano()%1e9))
 	t.Logf("CHAOS_SEED=%d", seed)
 	c := newChaos(t, rand.New(rand.NewPCG(seed, 0)))
 	start := time.Now()
@@ -78,6 +69,20 @@ func TestChaos(t *testing.T) {
 	if c.bridge.p.ended() {
 		t.Errorf("the bridge ended by itself: %v", c.bridge.p.err)
 	}
+}
+
+// numberVar reads an environment variable.
+func numberVar(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		t.Fatalf("%s=%q; expected a number", name, text)
+	}
+	return n
 }
 
 type chaos struct {
@@ -187,9 +192,9 @@ func (c *chaos) round(i int) {
 		c.fault("platform killed", c.killPlatform)
 	case 3:
 		c.fault("broker stopped", func() {
-			c.broker.stop(c.t)
+			c.broker.stop()
 			c.pause(0, 500*time.Millisecond)
-			c.broker.restart(c.t)
+			c.broker.restart()
 		})
 	case 4:
 		c.fault("broker cut", func() {

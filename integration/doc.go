@@ -14,5 +14,6 @@
 // are skipped. REQUIRE_DOCKER=1 makes it a failure when Docker does not answer;
 // THINGBRIDGE_BROKER=process takes the child process at once.
 //
-// TestChaos kills the bridge CHAOS_KILLS times (5 when it is not set).
+// TestChaos kills the bridge 5 times, with CHAOS=1 100 times, or CHAOS_KILLS
+// times; CHAOS_SEED repeats a run's random numbers, as far as processes obey them.
 package integration

@@ -118,52 +118,56 @@ func (s *platform) read(into any, path string, query ...string) error {
 	return json.Unmarshal([]byte(a.body), into)
 }
 
-// connected lists the Things that are bound.
-func (s *platform) connected() ([]string, error) {
+// connected lists the Things that are bound, and those of them that the
+// platform knows all about: it has read what they are and opened the gate for their values.
+func (s *platform) connected() (bound, ready []string, err error) {
 	var things []struct {
 		Name         string
 		Connected    bool
 		Synchronised bool
 	}
 	if err := s.read(&things, "/simulator/things"); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var names []string
 	for _, th := range things {
 		if th.Connected {
-			names = append(names, th.Name)
+			bound = append(bound, th.Name)
+		}
+		if th.Connected && th.Synchronised {
+			ready = append(ready, th.Name)
 		}
 	}
-	slices.Sort(names)
-	return names, nil
+	slices.Sort(bound)
+	slices.Sort(ready)
+	return bound, ready, nil
 }
 
-// waitBound waits until exactly these Things are bound.
+// waitBound waits until exactly these Things are bound, and ready.
 func (s *platform) waitBound(things ...string) time.Duration {
 	s.t.Helper()
 	slices.Sort(things)
 	return eventually(s.t, "the Things are bound", func() string {
-		names, err := s.connected()
+		bound, ready, err := s.connected()
 		if err != nil {
 			return err.Error()
 		}
-		if !slices.Equal(names, things) {
-			return fmt.Sprintf("bound are %.300q; want %.300q", names, things)
+		if !slices.Equal(bound, things) || !slices.Equal(ready, things) {
+			return fmt.Sprintf("bound are %.300q, of them ready %.300q; want %.300q", bound, ready, things)
 		}
 		return ""
 	})
 }
 
-// waitThing waits until one Thing is bound, or not.
-func (s *platform) waitThing(thing string, bound bool) time.Duration {
+// waitThing waits until one Thing is bound and ready, or not bound.
+func (s *platform) waitThing(thing string, want bool) time.Duration {
 	s.t.Helper()
-	return eventually(s.t, fmt.Sprintf("%s bound: %v", thing, bound), func() string {
-		names, err := s.connected()
+	return eventually(s.t, fmt.Sprintf("%s bound: %v", thing, want), func() string {
+		bound, ready, err := s.connected()
 		if err != nil {
 			return err.Error()
 		}
-		if slices.Contains(names, thing) != bound {
-			return fmt.Sprintf("bound are %.300q", names)
+		if want && !slices.Contains(ready, thing) || !want && slices.Contains(bound, thing) {
+			return fmt.Sprintf("bound are %.300q, ready %.300q", bound, ready)
 		}
 		return ""
 	})

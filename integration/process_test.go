@@ -14,7 +14,7 @@ import (
 
 const (
 	patience = 20 * time.Second       // for whatever should take a moment
-	look     = 20 * time.Millisecond  // between two looks
+	look     = 5 * time.Millisecond   // between two looks
 	stopWait = 15 * time.Second       // for a clean end
 	logTail  = 6000                   // bytes of a process's output shown when a test failed
 	noListen = 200 * time.Millisecond // for a dial

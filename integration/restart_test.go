@@ -41,8 +41,8 @@ func TestWhateverRestartsTheSameThingsAreBoundAgain(t *testing.T) {
 		t.Logf("bound again after %v", s.waitBound(fleet...).Round(time.Millisecond))
 	})
 	t.Run("the broker is stopped and started again", func(t *testing.T) {
-		b.stop(t)
-		b.restart(t)
+		b.stop()
+		b.restart()
 		br.waitReady()
 		s.waitBound(fleet...)
 		late := newDevice(t, b, "late")
@@ -63,8 +63,8 @@ func TestWhateverRestartsTheSameThingsAreBoundAgain(t *testing.T) {
 		br.start()
 		t.Logf("settled after %v", s.waitBound(fleet[1:]...).Round(time.Millisecond))
 		never(t, 2*time.Second, func() string {
-			if names, err := s.connected(); err != nil || slices.Contains(names, "fleet-00") {
-				return fmt.Sprintf("bound are %q, %v", names, err)
+			if bound, _, err := s.connected(); err != nil || slices.Contains(bound, "fleet-00") {
+				return fmt.Sprintf("bound are %q, %v", bound, err)
 			}
 			return ""
 		})
