@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -159,7 +157,7 @@ func (s consoleSource) Call(ctx context.Context, thing, service string, inputs j
 		return nil, callFailure{&mapping.CallError{Code: alwayson.BadRequest, Text: fmt.Sprintf("the inputs are not a JSON object: %v", err)}}
 	}
 	var row []alwayson.Named
-	for _, name := range slices.Sorted(maps.Keys(object)) {
+	for _, name := range sortedNames(object) {
 		row = append(row, alwayson.Named{Name: name, Value: mapping.Infer(object[name])})
 	}
 	result, err := s.app.bridge.Call(ctx, thing, service, alwayson.OneRow(row...))

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -86,5 +88,31 @@ func TestAPortInUseIsReplaced(t *testing.T) {
 	}
 	if _, err := listenOrElse(out, "MQTT", "no-port"); err == nil {
 		t.Error("an address that is none is accepted")
+	}
+}
+
+// TestTheReadmeShowsTheDemosLines keeps the two alike.
+func TestTheReadmeShowsTheDemosLines(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mqtt, err := net.ResolveTCPAddr("tcp", demoMQTT)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &story{ours: []string{"pump-1", "pump-5"}, places: demoPlaces{mqtt: mqtt, rest: "http://" + demoPlatform + "/Thingworx", console: "http://" + demoConsole}}
+	n := 0
+	for line := range strings.Lines(s.welcome()) {
+		line, _, _ = strings.Cut(strings.TrimSpace(line), "      #")
+		if strings.HasPrefix(line, "curl ") || strings.HasPrefix(line, "mosquitto_pub ") {
+			n++
+			if !strings.Contains(string(readme), "    "+line+"\n") {
+				t.Errorf("README.md does not show\n%s", line)
+			}
+		}
+	}
+	if n != 7 {
+		t.Errorf("%d lines, want 7", n)
 	}
 }

@@ -70,7 +70,12 @@ func write(t *testing.T, name, text string) string {
 
 func TestCommandsGiveTheirExitStatus(t *testing.T) {
 	t.Setenv("MAIN_TEST_KEY", "a-key-of-the-test")
+	cases, err := filepath.Abs("testdata/cases")
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Chdir(t.TempDir())
+	wrong := write(t, "wrong.txtar", "-- message things/p/announce --\n{}\n-- want --\nnothing\n")
 	good := write(t, "good.yaml", goodConfig)
 	bad := write(t, "bad.yaml", goodConfig+"mqtt: {}\nlimits: {things: many}\n")
 	for name, test := range map[string]struct {
@@ -101,6 +106,16 @@ func TestCommandsGiveTheirExitStatus(t *testing.T) {
 		"presets":                            {[]string{"presets"}, 0, "native", ""},
 		"one preset":                         {[]string{"presets", "native"}, 0, "things/{thing}/announce", ""},
 		"a preset that is not there":         {[]string{"presets", "../x"}, 1, "there are ", ""},
+		"explain an announcement":            {[]string{"explain", "things/p/announce", `{"services": {"Go": {}}}`}, 0, "→   service Go() NOTHING", ""},
+		"explain after an announcement":      {[]string{"explain", "--announce", "things/p/announce {}", "things/p/properties/t", "1"}, 0, "→ value p.t = NUMBER 1", ""},
+		"explain without its announcement":   {[]string{"explain", "things/p/properties/t", "1"}, 1, "--announce 'TOPIC PAYLOAD'", ""},
+		"explain a payload that is none":     {[]string{"explain", "things/p/announce", "{"}, 1, "rejected (malformed)", ""},
+		"explain a topic nobody hears":       {[]string{"explain", "a/b"}, 1, "things/+/announce", ""},
+		"explain what is no topic":           {[]string{"explain", "a/+"}, 1, "not a topic", ""},
+		"explain nothing":                    {[]string{"explain"}, 2, "accepts between 1 and 2", ""},
+		"cases":                              {[]string{"test", cases}, 0, "ok    ", "FAIL"},
+		"a case that fails":                  {[]string{"test", filepath.Dir(wrong)}, 1, "got:\n    announced p by", ""},
+		"no cases":                           {[]string{"test", t.TempDir()}, 1, "there is no case", ""},
 		"devices of an unknown family":       {[]string{"simulate", "devices", "--family", "x"}, 1, `family "x" is not known`, ""},
 		"no devices":                         {[]string{"simulate", "devices", "--count", "-1"}, 1, "negative", ""},
 		"a platform with an odd flag":        {[]string{"simulate", "platform", "--sync", "odd"}, 1, "old, new or both", ""},

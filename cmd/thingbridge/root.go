@@ -41,7 +41,7 @@ func newRoot() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		runCommand(), demoCommand(), checkCommand(), configCommand(),
+		runCommand(), demoCommand(), checkCommand(), configCommand(), explainCommand(), testCommand(),
 		presetsCommand(), simulateCommand(), versionCommand(),
 	)
 	return root
