@@ -131,3 +131,38 @@ func TestTheDocumentListsEveryKeyWithItsDefault(t *testing.T) {
 		t.Errorf("%s is no key", path)
 	}
 }
+
+// TestTheExamplesAreFine reads the files that people copy.
+func TestTheExamplesAreFine(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("..", "examples", "*.yaml"))
+	if err != nil || len(files) < 3 {
+		t.Fatalf("%d examples (%v)", len(files), err)
+	}
+	t.Setenv("MQTT_PASSWORD", "x")
+	t.Setenv("PROXY_PASSWORD", "x")
+	for _, file := range files {
+		_, problems := Load(Options{File: file})
+		for _, p := range problems {
+			// The files that they name are not on this machine.
+			if !p.Warning && !strings.Contains(p.Message, "no such file or directory") {
+				t.Errorf("%v", p)
+			}
+		}
+	}
+}
+
+// TestTheReadmeShowsTheMinimalExample keeps the two alike.
+func TestTheReadmeShowsTheMinimalExample(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile(filepath.Join("..", "examples", "minimal.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body, _ := strings.Cut(string(example), "native topics: things/{thing}/announce and so on.\n")
+	if !strings.Contains(string(readme), "```yaml\n"+body+"```") {
+		t.Error("README.md does not show examples/minimal.yaml")
+	}
+}
