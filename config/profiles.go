@@ -58,8 +58,9 @@ func (l *loader) fillParameters(n *yaml.Node, path string) *yaml.Node {
 			continue
 		}
 		text, ok := l.text(value, join(path, n.Content[i].Value))
-		if !ok || text == value.Value {
-			continue
+		if !ok {
+			// The reference itself must not be taken for the mapping's ${…} too.
+			text = "unknown"
 		}
 		filled := *value
 		filled.Value, filled.Anchor = text, ""
