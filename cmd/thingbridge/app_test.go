@@ -174,10 +174,18 @@ func TestStartFailuresSayWhatToDo(t *testing.T) {
 	port.Console.Listen = taken.Addr().String()
 	notADir := w.config(t, "")
 	notADir.DataDir = filepath.Join(write(t, "file", ""), "data")
+	damaged := w.config(t, "")
+	if err := os.Mkdir(damaged.DataDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(damaged.DataDir, "outbox.db"), []byte(strings.Repeat("x", 40_000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		config *config.Config
 		want   string
 	}{
+		"the outbox is damaged":               {damaged, "outbox.db is damaged"},
 		"the data directory is in use":        {inUse, "in use by process"},
 		"the console's port is taken":         {port, "another program listens there"},
 		"the data directory cannot be opened": {notADir, "must name a directory"},

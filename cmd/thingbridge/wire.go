@@ -143,10 +143,19 @@ func openOutbox(c *config.Config, a *app, b *bridgeLater) (waitingQueue, error) 
 		Registerer: a.registry,
 		Logger:     a.log.With("part", "outbox"),
 	}
+	// Each is returned by itself: a nil pointer is no nil interface.
 	if c.OutboxMode() == config.OutboxMemory {
-		return outbox.NewMemory(opt)
+		memory, err := outbox.NewMemory(opt)
+		if err != nil {
+			return nil, err
+		}
+		return memory, nil
 	}
-	return outbox.OpenDisk(a.store.OutboxPath(), opt)
+	disk, err := outbox.OpenDisk(a.store.OutboxPath(), opt)
+	if err != nil {
+		return nil, err
+	}
+	return disk, nil
 }
 
 // newConsole makes the console and takes its address, so that a port that is in
