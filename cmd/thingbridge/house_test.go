@@ -83,7 +83,11 @@ func sources(t *testing.T) map[string][]*ast.File {
 
 func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 	for dir, files := range sources(t) {
-		allowed, known := mayImport[dir]
+		room := dir
+		if top, _, _ := strings.Cut(dir, "/"); top == "integration" || top == "deployments" {
+			room = top
+		}
+		allowed, known := mayImport[room]
 		if !known {
 			t.Errorf("%s is not in the table of packages", dir)
 			continue
