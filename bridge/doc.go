@@ -39,6 +39,10 @@
 // small tables' own. The Bus's Publish and Message.Ack, which never block and never call
 // back, are the only foreign calls that may be made under life, none under the others.
 //
+// A property that nothing declares is inferred from its first value. The Thing
+// is then bound once more, at most once a minute, so that a platform that browses what is
+// bound finds it; once it has a binding, its last known value is pushed.
+//
 // # The end
 //
 // Run stops in this order: messages are no longer taken, and stay

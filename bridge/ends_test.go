@@ -280,6 +280,13 @@ type farBus struct {
 	fail      error
 	noMarker  bool
 	refreshed []string
+	forgetful bool // the broker had not kept the session
+}
+
+func (f *farBus) SessionKept() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.forgetful
 }
 
 func (f *farBus) Subscribe(filters ...string) {

@@ -293,6 +293,6 @@ func (s *scheduler) reconnect() {
 		return
 	}
 	s.b.metrics.watchdog.Inc()
-	s.b.log.Warn("platform answers no push; reconnecting", "after", s.b.opt.Watchdog)
+	s.b.log.Warn("platform answers no push; reconnecting", "after", s.b.opt.Watchdog.String())
 	r.Reconnect("no push answered for " + s.b.opt.Watchdog.String())
 }

@@ -397,3 +397,50 @@ func TestAMessageIsAcknowledgedOnlyWhenItIsKept(t *testing.T) {
 		}
 	}, func(o *bridge.Options) { o.Outbox = slow })
 }
+
+func TestAPropertyThatNothingDeclaresIsOfferedToThePlatform(t *testing.T) {
+	model := pump("temp")
+	bubble(t, model, func(r *rig) {
+		binds := func() (n int) {
+			for _, h := range r.platform.history() {
+				if strings.HasPrefix(h, "rebind") {
+					n++
+				}
+			}
+			return n
+		}
+		r.retained(announce, `{"properties":{"temp":"NUMBER","quiet":"NUMBER"}}`)
+		r.live(properties, `{"temp":1,"quiet":1}`)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if n := binds(); n != 0 {
+			t.Fatalf("bound again %d times for what is declared", n)
+		}
+		r.platform.mu.Lock()
+		r.platform.model = pump("temp", "level")
+		r.platform.mu.Unlock()
+		r.live(properties, `{"level":1,"mode":"x"}`)
+		r.live(properties, `{"level":2}`)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if n := binds(); n != 1 {
+			t.Fatalf("bound again %d times, want 1: %q", n, r.platform.history())
+		}
+		r.mustGot("pump-1.temp=1", "pump-1.level=2")
+		text := alwayson.Result(r.answered(r.service("pump-1", "GetMetadata")).Content, "result").Text()
+		if !strings.Contains(text, `"mode"`) || !strings.Contains(text, `"level"`) {
+			t.Errorf("metadata is %s", text)
+		}
+		r.live(properties, `{"later":1}`)
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if n := binds(); n != 1 {
+			t.Errorf("bound again %d times within a minute", n)
+		}
+		time.Sleep(40 * time.Second)
+		synctest.Wait()
+		if n := binds(); n != 2 {
+			t.Errorf("bound again %d times after a minute, want 2", n)
+		}
+	})
+}

@@ -47,7 +47,7 @@ func (b *Bridge) unchanged(a *mapping.Announced) bool {
 		b.mu.Unlock()
 		return false
 	}
-	t.seenEpoch = b.marker.epoch.Load()
+	b.marker.sawLocked(t)
 	change := a.Live && !t.online()
 	if a.Live {
 		t.offline, t.expired, t.lastSeen = false, false, time.Now()
@@ -92,7 +92,7 @@ func (b *Bridge) register(a *mapping.Announced, kept func(error)) {
 	b.keeper.filters(change)
 	b.mu.Lock()
 	t := b.putLocked(d)
-	t.seenEpoch = b.marker.epoch.Load()
+	b.marker.sawLocked(t)
 	if a.Live {
 		t.offline, t.expired = false, false
 		t.provision.announcedLocked()

@@ -204,6 +204,47 @@ func TestMarkerSweepsNothingThatIsThere(t *testing.T) {
 	})
 }
 
+func TestABrokerThatForgotEverythingTakesNoThingAway(t *testing.T) {
+	others := []string{"a", "b", "c"}
+	model := pump()
+	for _, name := range others {
+		model[name] = subs()
+	}
+	bubble(t, model, func(r *rig) {
+		r.retained(announce, "{}")
+		for _, name := range others {
+			r.retained("things/"+name+"/announce", "{}")
+		}
+		connect := func(session uint64, kept bool, announced ...string) {
+			r.bus.jobs.add(func() { r.b.BusDown(session-1, nil) })
+			synctest.Wait()
+			r.bus.mu.Lock()
+			r.bus.forgetful = !kept
+			r.bus.mu.Unlock()
+			for _, topic := range announced {
+				r.retained(topic, "{}")
+			}
+			r.bus.jobs.add(func() { r.b.BusUp(session) })
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+		}
+		connect(2, false, announce)
+		for _, name := range append(others, "pump-1") {
+			r.mustState(name, bridge.StateReady)
+		}
+		r.live("things/a/announce", "{}")
+		connect(3, true, announce)
+		r.mustState("a", "forgotten") // its new announcement was the broker's again, and is gone
+		r.mustState("b", bridge.StateReady)
+		r.live("things/b/announce", "")
+		r.mustState("b", "forgotten")
+		r.retained("things/c/announce", "{}")
+		connect(4, false, announce)
+		r.mustState("c", "forgotten") // most are there, so the broker forgot nothing
+		r.mustState("pump-1", bridge.StateReady)
+	})
+}
+
 func TestALiveAnnouncementIsAskedForOnceMore(t *testing.T) {
 	bubble(t, pump(), func(r *rig) {
 		r.live(announce, "{}")

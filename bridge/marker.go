@@ -84,7 +84,13 @@ func (b *Bridge) markerBack(m *Message) bool {
 	return true
 }
 
-// sweep makes Things leave whose retained announcement is no longer there.
+// sawLocked notes that the Thing's announcement came on the present connection.
+func (k *marker) sawLocked(t *thing) { t.seenEpoch, t.wiped = k.epoch.Load(), false }
+
+// sweep makes Things leave whose retained announcement is no longer there. A
+// broker that lost the session and most announcements with it was restarted
+// without its memory: then nobody left, and the Things stay until their devices
+// say otherwise.
 func (b *Bridge) sweep(epoch uint64) {
 	b.life.Lock()
 	defer b.unlockLife()
@@ -92,19 +98,37 @@ func (b *Bridge) sweep(epoch uint64) {
 		return
 	}
 	var gone []*thing
+	retained := 0
 	b.mu.Lock()
 	for _, t := range b.things {
-		if t.device.Retained && !t.leaving && t.seenEpoch < epoch {
+		if !t.device.Retained || t.leaving || t.wiped {
+			continue
+		}
+		retained++
+		if t.seenEpoch < epoch && !b.keeper.isLate(t.name) {
 			gone = append(gone, t)
 		}
 	}
-	b.mu.Unlock()
+	forgetful := len(gone)*2 > retained && b.sessionLost()
 	for _, t := range gone {
-		if b.keeper.isLate(t.name) {
-			continue
-		}
+		t.wiped = forgetful
+	}
+	b.mu.Unlock()
+	if forgetful {
+		b.note(func() {
+			b.log.Warn("broker lost its retained announcements; the Things stay", "missing", len(gone), "of", retained)
+		})
+		return
+	}
+	for _, t := range gone {
 		b.leave(t.name, "device left while nobody listened", "", func(error) {})
 	}
+}
+
+// sessionLost reports whether the broker is known to have made a new session.
+func (b *Bridge) sessionLost() bool {
+	s, ok := b.bus.(SessionKeeper)
+	return ok && !s.SessionKept()
 }
 
 // probe finds out whether the live announcement of t is retained.

@@ -79,6 +79,13 @@ type Refresher interface {
 	Refresh(topics ...string)
 }
 
+// SessionKeeper is what a Bus may offer beside: whether the broker had kept the
+// session when the present connection was made. A broker that did not may have
+// lost its retained messages too.
+type SessionKeeper interface {
+	SessionKept() bool
+}
+
 // Syncer is what a Store may offer beside: to wait until what was saved is durable.
 type Syncer interface {
 	Sync() error

@@ -259,13 +259,36 @@ func (s *scheduler) unbound(t *thing, name string) {
 	s.b.metrics.value("no_binding", 1)
 	s.b.mu.Lock()
 	defer s.b.mu.Unlock()
-	if _, ok := t.missing[name]; !ok && len(t.missing) >= knownPerThing {
-		return
+	if _, ok := t.missing[name]; !ok {
+		if len(t.missing) >= knownPerThing {
+			return
+		}
+		s.b.browseLocked(t, name)
 	}
 	if t.missing == nil {
 		t.missing = map[string]uint64{}
 	}
 	t.missing[name]++
+}
+
+const (
+	browseSoon  = time.Second // so that properties that come together cost one BIND
+	browsePause = time.Minute
+)
+
+// browseLocked has the Thing bound again, so that the platform can browse a
+// property that nothing declared, since it was inferred from its first value.
+func (b *Bridge) browseLocked(t *thing, name string) {
+	if t.browse || t.device.Definitions != nil && t.device.Definitions.Properties[name] != nil {
+		return
+	}
+	t.browse = true
+	b.timers.after(max(browseSoon, browsePause-time.Since(t.browsed)), func() {
+		b.mu.Lock()
+		t.browse, t.browsed, t.rebind = false, time.Now(), true
+		b.mu.Unlock()
+		b.keeper.dirty(t.name)
+	})
 }
 
 // start sends the push.

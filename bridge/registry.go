@@ -21,10 +21,13 @@ type thing struct {
 	leaving  bool // forgotten once its queued values are out
 	expiring bool // the keeper looks at its silence
 
-	told      string // the platform name given to Platform.Want, "" none
-	rebind    bool   // ask the platform to look again at its definitions
+	told      string    // the platform name given to Platform.Want, "" none
+	rebind    bool      // ask the platform to look again at its definitions
+	browse    bool      // a rebind is planned, because a property came that nothing declared
+	browsed   time.Time // when the last such was
 	drainTill time.Time
 	seenEpoch uint64 // the bus connection in which its announcement last came
+	wiped     bool   // the broker lost its retained announcement: that it does not come says nothing
 	lastSeen  time.Time
 
 	state     alwayson.BindState

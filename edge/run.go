@@ -205,10 +205,10 @@ func (c *Client) down(s *session, cause error) {
 	c.mu.Unlock()
 	c.things.down(cause.Error())
 	if errors.Is(cause, errLeft) {
-		c.opt.Logger.Info("platform left", "session", s.number, "after", lived)
+		c.opt.Logger.Info("platform left", "session", s.number, "after", lived.Round(time.Millisecond).String())
 		return
 	}
-	c.opt.Logger.Warn("platform connection lost", "session", s.number, "after", lived, "err", cause)
+	c.opt.Logger.Warn("platform connection lost", "session", s.number, "after", lived.Round(time.Millisecond).String(), "err", cause)
 }
 
 // failed notes a failed attempt or a lost connection and tells how long to wait.

@@ -78,8 +78,27 @@ func (d *Definitions) limit(n int) (dropped int) {
 	return dropped
 }
 
-// Metadata is what a known Thing declares, for GetMetadata: nothing inferred,
-// everything sorted by name. It is nil for an unknown Thing.
+// inferred gives the properties of a Thing that nothing declares, with the types
+// of their first values, sorted by name.
+func (e *Engine) inferred(thing string) []alwayson.PropertyDefinition {
+	st := e.state(thing)
+	if st == nil {
+		return nil
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	var defs []alwayson.PropertyDefinition
+	for _, name := range sortedKeys(st.inferred) {
+		def := alwayson.PropertyDefinition{ReadOnly: true}
+		def.Name, def.Type = name, st.inferred[name]
+		defs = append(defs, def)
+	}
+	return defs
+}
+
+// Metadata is what GetMetadata answers for a known Thing: what it declares, sorted
+// by name, and behind that the properties that were inferred from values since it
+// was announced. It is nil for an unknown Thing.
 func (e *Engine) Metadata(thing string) *alwayson.Metadata {
 	d := e.Device(thing)
 	if d == nil {
@@ -89,6 +108,7 @@ func (e *Engine) Metadata(thing string) *alwayson.Metadata {
 	for _, name := range sortedKeys(d.Definitions.Properties) {
 		m.Properties = append(m.Properties, d.Definitions.Properties[name].PropertyDefinition)
 	}
+	m.Properties = append(m.Properties, e.inferred(thing)...)
 	for _, name := range sortedKeys(d.Definitions.Services) {
 		m.Services = append(m.Services, d.Definitions.Services[name].ServiceDefinition)
 	}

@@ -38,14 +38,24 @@ type Bus struct {
 
 var _ bridge.Bus = (*Bus)(nil)
 
+// SessionKept implements bridge.SessionKeeper.
+func (b *Bus) SessionKept() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.status.SessionKept
+}
+
 // Status is a moment's view of a Bus, for people and probes.
 type Status struct {
-	Up        bool      `json:"up"` // both connections stand and every filter has been answered
-	Broker    string    `json:"broker,omitempty"`
-	Session   uint64    `json:"session"` // counts sessions from 1
-	Since     time.Time `json:"since"`   // of the last change of Up
-	Attempts  int       `json:"attempts,omitempty"`
-	LastError string    `json:"last_error,omitempty"` // of the last attempt or session that failed
+	Up      bool   `json:"up"` // both connections stand and every filter has been answered
+	Broker  string `json:"broker,omitempty"`
+	Session uint64 `json:"session"` // counts sessions from 1
+	// SessionKept says that the broker had kept the inbound session (CONNACK's
+	// session present), and with it what came meanwhile.
+	SessionKept bool      `json:"session_kept"`
+	Since       time.Time `json:"since"` // of the last change of Up
+	Attempts    int       `json:"attempts,omitempty"`
+	LastError   string    `json:"last_error,omitempty"` // of the last attempt or session that failed
 
 	Filters map[string]string `json:"refused_filters,omitempty"` // refused filters and why
 

@@ -80,6 +80,7 @@ func (b *Bus) accepted(s *session, episode *trouble, log *slog.Logger) {
 	b.metrics.sessions.Inc()
 	b.mu.Lock()
 	b.status.Broker, b.status.Session, b.status.Attempts = s.broker.Redacted(), s.number, 0
+	b.status.SessionKept = s.in.present
 	b.mu.Unlock()
 	log.Info("MQTT connected", "session", s.number, "broker", s.broker.Redacted(),
 		"session_present", s.in.present, "failed_attempts", episode.count)
