@@ -232,7 +232,7 @@ func TestABrokerThatForgotEverythingTakesNoThingAway(t *testing.T) {
 		for _, name := range append(others, "pump-1") {
 			r.mustState(name, bridge.StateReady)
 		}
-		r.live("things/a/announce", "{}")
+		r.retained("things/a/announce", "{}")
 		connect(3, true, announce)
 		r.mustState("a", "forgotten") // its new announcement was the broker's again, and is gone
 		r.mustState("b", bridge.StateReady)
