@@ -89,7 +89,7 @@ func (e *Engine) inferred(thing string) []alwayson.PropertyDefinition {
 	defer st.mu.Unlock()
 	var defs []alwayson.PropertyDefinition
 	for _, name := range sortedKeys(st.inferred) {
-		def := alwayson.PropertyDefinition{ReadOnly: true}
+		var def alwayson.PropertyDefinition
 		def.Name, def.Type = name, st.inferred[name]
 		defs = append(defs, def)
 	}
