@@ -93,7 +93,8 @@
 //     most 10,000 items, and all closures of one evaluation visit at most a
 //     million; the library's memory budget stands; joined text ends at 1 MiB.
 //   - Functions of our own: toJSON(x) compact; fromJSON(text); flatten(object,
-//     separator) or flatten(list); merge(object, …); number(text) or nil;
+//     separator), with a number as third argument also through lists, whose items
+//     count from it, or flatten(list); merge(object, …); number(text) or nil;
 //     roundTo(x, digits); hex(bytes or int), fromHex(text), fromBase64(text);
 //     parseTime(text[, layout]) in ms, formatTime(ms[, layout]); read(bytes,
 //     offset, "u16be") with u8 i8 u16 i16 u32 i32 u64 i64 f32 f64 and be or le;

@@ -61,11 +61,12 @@ func one(name string, p []any) (any, error) {
 	return p[0], nil
 }
 
-// flattenFunction: flatten(object, separator) joins the names of nested members;
+// flattenFunction: flatten(object, separator[, first]) joins the names of nested
+// members, with first also those of lists' items, which count from it;
 // flatten(list) makes one list of nested lists.
 func flattenFunction(p ...any) (any, error) {
-	if len(p) == 0 || len(p) > 2 {
-		return nil, fmt.Errorf("flatten takes an object and a separator, or a list")
+	if len(p) == 0 || len(p) > 3 {
+		return nil, fmt.Errorf("flatten takes an object, a separator and the number of a list's first item, or a list")
 	}
 	switch v := p[0].(type) {
 	case nil:
@@ -75,17 +76,23 @@ func flattenFunction(p ...any) (any, error) {
 		flattenList(v, &out)
 		return out, nil
 	case map[string]any:
-		sep := "_"
-		if len(p) == 2 {
+		f := flattener{sep: "_", out: make(map[string]any, len(v))}
+		if len(p) > 1 {
 			s, ok := p[1].(string)
 			if !ok {
 				return nil, fmt.Errorf("flatten's separator must be text")
 			}
-			sep = s
+			f.sep = s
 		}
-		out := make(map[string]any, len(v))
-		flattenObject(v, "", sep, out)
-		return out, nil
+		if len(p) > 2 {
+			first, ok := p[2].(int)
+			if !ok {
+				return nil, fmt.Errorf("flatten's number of the first item must be a whole number")
+			}
+			f.lists, f.first = true, first
+		}
+		f.object(v, "")
+		return f.out, nil
 	}
 	return nil, fmt.Errorf("flatten takes an object or a list, not %s", kindOf(p[0]))
 }
@@ -100,14 +107,34 @@ func flattenList(in []any, out *[]any) {
 	}
 }
 
-func flattenObject(in map[string]any, prefix, sep string, out map[string]any) {
+// flattener joins the names of nested members.
+type flattener struct {
+	sep   string
+	lists bool // lists are taken apart too
+	first int  // number of a list's first item
+	out   map[string]any
+}
+
+func (f *flattener) object(in map[string]any, prefix string) {
 	for _, k := range sortedKeys(in) {
-		if m, ok := in[k].(map[string]any); ok {
-			flattenObject(m, prefix+k+sep, sep, out)
-		} else {
-			out[prefix+k] = in[k]
+		f.value(prefix+k, in[k])
+	}
+}
+
+func (f *flattener) value(name string, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		f.object(v, name+f.sep)
+		return
+	case []any:
+		if f.lists {
+			for i, item := range v {
+				f.value(name+f.sep+strconv.Itoa(f.first+i), item)
+			}
+			return
 		}
 	}
+	f.out[name] = v
 }
 
 // mergeFunction: merge(object, …); later members win, nil is an empty object.
