@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 
 	"thingbridge/config"
 	"thingbridge/mapping"
+	"thingbridge/mapping/cases"
 	"thingbridge/mapping/presets"
 )
 
@@ -123,7 +126,7 @@ func explain(w io.Writer, engine *mapping.Engine, in *mapping.Input) error {
 			default:
 				something = true
 			}
-			for _, line := range showEffect(effect) {
+			for _, line := range cases.Show(effect) {
 				fmt.Fprintf(w, "  → %s\n", line)
 			}
 		}
@@ -140,3 +143,5 @@ func explain(w io.Writer, engine *mapping.Engine, in *mapping.Input) error {
 		return &failure{}
 	}
 }
+
+func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -21,6 +21,7 @@ var mayImport = map[string][]string{
 	"edge/simulator":        {"edge/alwayson"},
 	"mapping":               {"edge/alwayson"},
 	"mapping/presets":       {"mapping"},
+	"mapping/cases":         {"mapping", "mapping/presets", "edge/alwayson"},
 	"bridge":                {"mapping", "edge/alwayson"},
 	"bridge/mqttbus":        {"bridge"},
 	"bridge/mqttbus/broker": {},

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"thingbridge/edge/alwayson"
 	"thingbridge/edge/simulator"
 	"thingbridge/mapping"
+	"thingbridge/mapping/cases"
 )
 
 // story tells what happens in the demo: which devices appear, what values
@@ -141,12 +141,12 @@ func (w *watcher) Request(name string, method alwayson.Code, req *alwayson.Reque
 		return
 	}
 	began, column := time.Now(), "result"
-	what := fmt.Sprintf("%s.%s(%s)", name, req.Name, showRow(req.Params))
+	what := fmt.Sprintf("%s.%s(%s)", name, req.Name, cases.Row(req.Params))
 	kind := "call    "
 	if req.Characteristic == alwayson.Properties {
 		kind, what, column = "read    ", name+"."+req.Name, req.Name
 		if method == alwayson.Put {
-			kind, what = "write   ", fmt.Sprintf("%s %s", name, showRow(req.Params))
+			kind, what = "write   ", fmt.Sprintf("%s %s", name, cases.Row(req.Params))
 		}
 	}
 	w.Handler.Request(name, method, req, func(r *alwayson.Response) {
@@ -159,16 +159,4 @@ func (w *watcher) Request(name string, method alwayson.Code, req *alwayson.Reque
 		}
 		w.story.line("%s %s → %s (%s)", kind, what, answer, time.Since(began).Round(10*time.Microsecond))
 	})
-}
-
-// showRow writes the first row of a table as name=value.
-func showRow(t *alwayson.InfoTable) string {
-	if t == nil || len(t.Rows) == 0 {
-		return ""
-	}
-	var parts []string
-	for _, f := range t.Fields {
-		parts = append(parts, fmt.Sprintf("%s=%s", f.Name, mapping.AppendJSON(nil, t.Cell(0, f.Name))))
-	}
-	return strings.Join(parts, ", ")
 }

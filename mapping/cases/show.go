@@ -1,4 +1,4 @@
-package main
+package cases
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 	"thingbridge/mapping"
 )
 
-// showEffect says in words what a message means, one line or more.
-func showEffect(e mapping.Effect) []string {
+// Show says in words what an effect means, one line or more, without line ends.
+func Show(e mapping.Effect) []string {
 	switch e := e.(type) {
 	case *mapping.Announced:
 		return showDevice(e.Device)
@@ -31,8 +31,11 @@ func showEffect(e mapping.Effect) []string {
 		}
 		return lines
 	case *mapping.Event:
-		return []string{fmt.Sprintf("event %s.%s(%s)", e.Thing, e.Name, showRow(e.Data))}
+		return []string{fmt.Sprintf("event %s.%s(%s)", e.Thing, e.Name, Row(e.Data))}
 	case *mapping.Reply:
+		if e.Request == "" {
+			return []string{"reply " + e.Thing}
+		}
 		return []string{fmt.Sprintf("reply %s to request %q", e.Thing, e.Request)}
 	case *mapping.Upward:
 		if e.Problem != "" {
@@ -87,11 +90,17 @@ func showDevice(d *mapping.Device) []string {
 	if id := d.Definitions.Identifier; id != "" {
 		lines = append(lines, "  identifier "+id)
 	}
-	for _, name := range sortedNames(d.Definitions.Properties) {
-		p := d.Definitions.Properties[name]
-		lines = append(lines, fmt.Sprintf("  property %s %s%s", name, p.Type, choose(p.Writable, ", writable", "")))
+	if text := d.Definitions.Description; text != "" {
+		lines = append(lines, "  description "+text)
 	}
-	for _, name := range sortedNames(d.Definitions.Services) {
+	if d.Parent != "" {
+		lines = append(lines, "  parent "+d.Parent)
+	}
+	for _, name := range sorted(d.Definitions.Properties) {
+		p := d.Definitions.Properties[name]
+		lines = append(lines, "  property "+name+" "+showProperty(p))
+	}
+	for _, name := range sorted(d.Definitions.Services) {
 		s := d.Definitions.Services[name]
 		var inputs []string
 		for _, in := range s.Inputs {
@@ -99,17 +108,56 @@ func showDevice(d *mapping.Device) []string {
 		}
 		lines = append(lines, fmt.Sprintf("  service %s(%s) %s", name, strings.Join(inputs, ", "), s.Output.Type))
 	}
-	for _, name := range sortedNames(d.Definitions.Events) {
+	for _, name := range sorted(d.Definitions.Events) {
 		lines = append(lines, "  event "+name)
 	}
 	return lines
 }
 
-func sortedNames[V any](m map[string]V) []string {
+func sorted[V any](m map[string]V) []string {
 	names := make([]string, 0, len(m))
 	for name := range m {
 		names = append(names, name)
 	}
 	slices.Sort(names)
 	return names
+}
+
+// showProperty says what a property's definition promises.
+func showProperty(p *mapping.Property) string {
+	var b strings.Builder
+	b.WriteString(p.Type.String())
+	if p.Unit != "" {
+		b.WriteString(" in " + p.Unit)
+	}
+	switch {
+	case p.Min != nil && p.Max != nil:
+		fmt.Fprintf(&b, " from %v to %v", *p.Min, *p.Max)
+	case p.Min != nil:
+		fmt.Fprintf(&b, " from %v", *p.Min)
+	case p.Max != nil:
+		fmt.Fprintf(&b, " to %v", *p.Max)
+	}
+	if p.Values != nil {
+		fmt.Fprintf(&b, " of %q", p.Values)
+	}
+	if p.Writable {
+		b.WriteString(", writable")
+		if p.Confirm != mapping.ConfirmSent {
+			fmt.Fprintf(&b, " (%s)", p.Confirm)
+		}
+	}
+	return b.String()
+}
+
+// Row writes the first row of a table as name=value, with commas between.
+func Row(t *alwayson.InfoTable) string {
+	if t == nil || len(t.Rows) == 0 {
+		return ""
+	}
+	var parts []string
+	for _, f := range t.Fields {
+		parts = append(parts, fmt.Sprintf("%s=%s", f.Name, mapping.AppendJSON(nil, t.Cell(0, f.Name))))
+	}
+	return strings.Join(parts, ", ")
 }

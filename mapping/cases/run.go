@@ -1,0 +1,262 @@
+package cases
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"thingbridge/edge/alwayson"
+	"thingbridge/mapping"
+	"thingbridge/mapping/presets"
+)
+
+// run is one case's Engine, the calls that wait in it, and what came out.
+type run struct {
+	file     string
+	engine   *mapping.Engine
+	now      time.Time
+	requests int
+	waiting  []waiting
+	out      []string
+}
+
+// waiting is a call that has not ended, and when its time is over.
+type waiting struct {
+	*mapping.Call
+	until time.Time
+}
+
+// start makes the Engine, once.
+func (c *run) start(list *yaml.Node) error {
+	if c.engine != nil {
+		return nil
+	}
+	profiles, problems := mapping.Load(list, c.file, presets.Open)
+	var errs []error
+	for _, p := range problems {
+		if !p.Warning {
+			errs = append(errs, p)
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	next := func() int { c.requests++; return c.requests }
+	c.engine = mapping.NewEngine(profiles, mapping.Options{
+		NewRequestID:        func() string { return fmt.Sprintf("request-%d", next()) },
+		NewNumericRequestID: func() int64 { return int64(next()) },
+	})
+	return nil
+}
+
+func (c *run) say(format string, args ...any) {
+	c.out = append(c.out, fmt.Sprintf(format, args...))
+}
+
+func (c *run) take() string {
+	var b strings.Builder
+	for _, line := range c.out {
+		b.WriteString(line + "\n")
+	}
+	c.out = nil
+	return b.String()
+}
+
+var errStep = errors.New("not a step; expected profiles, message, call, write, read, elapse or want, as thingbridge test --help shows them")
+
+func (c *run) step(verb, rest string, data []byte) error {
+	rest = strings.TrimSpace(rest)
+	switch {
+	case verb == "profiles" && rest == "":
+		return c.profiles(data)
+	case verb == "message" && rest != "":
+		topic, retained := strings.CutSuffix(rest, " retained")
+		c.message(&mapping.Input{Topic: topic, Payload: []byte(strings.TrimSuffix(string(data), "\n")), Retained: retained, Now: c.now})
+		return nil
+	case verb == "elapse" && rest != "":
+		d, err := time.ParseDuration(rest)
+		if err != nil {
+			return err
+		}
+		c.elapse(d)
+		return nil
+	case verb == "call" || verb == "write" || verb == "read":
+		if thing, name, ok := cutThing(rest); ok {
+			return c.request(verb, thing, name, data)
+		}
+	}
+	return errStep
+}
+
+// cutThing parts a Thing's name, in quotes where it holds spaces, from the name
+// that follows.
+func cutThing(text string) (thing, name string, ok bool) {
+	if quoted, isQuoted := strings.CutPrefix(text, `"`); isQuoted {
+		thing, name, ok = strings.Cut(quoted, `" `)
+	} else {
+		thing, name, ok = strings.Cut(text, " ")
+	}
+	return thing, strings.TrimSpace(name), ok && thing != "" && strings.TrimSpace(name) != ""
+}
+
+func (c *run) profiles(data []byte) error {
+	if c.engine != nil {
+		return errors.New("the profiles must come first, and once")
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		return err
+	}
+	if len(doc.Content) == 0 {
+		return errors.New("no profiles in it")
+	}
+	return c.start(doc.Content[0])
+}
+
+func (c *run) message(in *mapping.Input) {
+	for _, effect := range c.engine.Handle(in, nil) {
+		for _, line := range Show(effect) {
+			c.say("%s", line)
+		}
+		switch e := effect.(type) {
+		case *mapping.Announced:
+			if _, err := c.engine.Put(e.Device); err != nil {
+				c.say("refused: %v", err)
+			}
+		case *mapping.Left:
+			c.engine.Remove(e.Thing)
+		case *mapping.Reply:
+			c.reply(e)
+		case *mapping.Values:
+			c.echo(e)
+		}
+	}
+}
+
+// reply offers a reply to the calls that wait, oldest first.
+func (c *run) reply(e *mapping.Reply) {
+	for i, call := range c.waiting {
+		if call.Thing != e.Thing || call.Route != e.Route || e.Request != "" && call.Request != e.Request {
+			continue
+		}
+		result, err, ok := call.Answer(e.Input)
+		if !ok {
+			continue
+		}
+		c.end(i, showEnd(result, err))
+		return
+	}
+	c.say("  nobody waits for it")
+}
+
+// echo ends the calls that a property's value ends.
+func (c *run) echo(e *mapping.Values) {
+	for i := 0; i < len(c.waiting); i++ {
+		call := c.waiting[i]
+		if call.Thing != e.Thing || call.EchoProperty == "" {
+			continue
+		}
+		for _, v := range e.Values {
+			if v.Name != call.EchoProperty {
+				continue
+			}
+			if call.EchoValue.IsNothing() {
+				c.end(i, showEnd(v.Value, nil))
+			} else if mapping.Equal(c.definition(e.Thing, v.Name), call.EchoValue, v.Value) {
+				c.end(i, "done")
+			} else {
+				continue
+			}
+			i--
+			break
+		}
+	}
+}
+
+func (c *run) definition(thing, property string) *alwayson.FieldDefinition {
+	d := c.engine.Device(thing)
+	if d == nil || d.Definitions.Properties[property] == nil {
+		return nil
+	}
+	return &d.Definitions.Properties[property].FieldDefinition
+}
+
+// elapse lets time go by; what is not answered by then ends.
+func (c *run) elapse(d time.Duration) {
+	c.now = c.now.Add(d)
+	for i := 0; i < len(c.waiting); i++ {
+		if !c.waiting[i].until.After(c.now) {
+			c.end(i, "nobody answered in time")
+			i--
+		}
+	}
+}
+
+func (c *run) end(i int, how string) {
+	call := c.waiting[i]
+	c.waiting = slices.Delete(c.waiting, i, i+1)
+	c.say("  %s.%s ends: %s", call.Thing, call.Name, how)
+}
+
+func showEnd(result alwayson.Value, err error) string {
+	if err != nil {
+		return showCallError(err)
+	}
+	return showResult(result)
+}
+
+func showCallError(err error) string {
+	var failed *mapping.CallError
+	if errors.As(err, &failed) {
+		return fmt.Sprintf("%s: %s", failed.Code, failed.Text)
+	}
+	return err.Error()
+}
+
+func (c *run) request(kind, thing, name string, data []byte) error {
+	var v any
+	if text := strings.TrimSpace(string(data)); text != "" {
+		dec := json.NewDecoder(strings.NewReader(text))
+		dec.UseNumber()
+		if err := dec.Decode(&v); err != nil {
+			return fmt.Errorf("not JSON: %w", err)
+		}
+	}
+	var call *mapping.Call
+	var err error
+	switch kind {
+	case "call":
+		inputs, _ := v.(map[string]any)
+		var row []alwayson.Named
+		for _, input := range sorted(inputs) {
+			row = append(row, alwayson.Named{Name: input, Value: mapping.Infer(inputs[input])})
+		}
+		call, err = c.engine.Call(thing, name, alwayson.OneRow(row...))
+	case "write":
+		call, err = c.engine.Write(thing, name, mapping.Infer(v))
+	default:
+		call, err = c.engine.Read(thing, name)
+	}
+	if err != nil {
+		c.say("%s %s.%s: %s", kind, thing, name, showCallError(err))
+		return nil
+	}
+	c.say("%s %s.%s within %s", kind, thing, name, call.Timeout)
+	for _, p := range call.Send {
+		c.say("%s", strings.TrimRight(fmt.Sprintf("  send %s %s", p.Topic, p.Payload), " "))
+	}
+	switch {
+	case call.EchoProperty != "":
+		c.say("  ends once %s.%s arrives", thing, call.EchoProperty)
+	case call.Confirm == mapping.ConfirmSent:
+		c.say("  ends once it is sent")
+		return nil
+	}
+	c.waiting = append(c.waiting, waiting{call, c.now.Add(call.Timeout)})
+	return nil
+}
