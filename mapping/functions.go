@@ -68,7 +68,7 @@ func flattenFunction(p ...any) (any, error) {
 	if len(p) == 0 || len(p) > 3 {
 		return nil, fmt.Errorf("flatten takes an object, a separator and the number of a list's first item, or a list")
 	}
-	switch v := p[0].(type) {
+	switch v := plainValue(p[0]).(type) {
 	case nil:
 		return nil, nil
 	case []any:
@@ -141,7 +141,7 @@ func (f *flattener) value(name string, v any) {
 func mergeFunction(p ...any) (any, error) {
 	out := map[string]any{}
 	for _, v := range p {
-		switch m := v.(type) {
+		switch m := plainValue(v).(type) {
 		case nil:
 		case map[string]any:
 			for k, item := range m {
