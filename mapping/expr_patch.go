@@ -185,6 +185,10 @@ func member(from, key any) any {
 		if k, ok := key.(string); ok {
 			return from[k]
 		}
+	case [2]any: // toPairs
+		if i, ok := index(key, len(from)); ok {
+			return from[i]
+		}
 	case map[any]any: // fromPairs
 		return from[key]
 	case map[any][]any: // groupBy

@@ -20,7 +20,7 @@ func kindOf(v any) string {
 		return "an object"
 	case []byte:
 		return "bytes"
-	case []any, []string, []int:
+	case []any, []string, []int, [2]any:
 		return "a list"
 	}
 	return fmt.Sprintf("%T", v)
@@ -36,6 +36,8 @@ func plainValue(v any) any {
 		return v.object()
 	case []string:
 		return list(v)
+	case [2]any: // toPairs
+		return v[:]
 	case []int:
 		return list(v)
 	case int64:
