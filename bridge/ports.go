@@ -56,6 +56,7 @@ type Message struct {
 	Retained bool
 	Dup      bool
 	Received time.Time
+	Session  uint64 // the connection that it came on, as BusUp has it; 0: not known
 	AckFunc  func() // nil for QoS 0
 }
 

@@ -31,9 +31,10 @@ type Bus struct {
 	started atomic.Bool
 	skips   skipLog
 
-	mu     sync.Mutex // guards the following
-	status Status
-	kept   map[string]struct{} // filters of the broker's inbound session; nil: not loaded
+	mu      sync.Mutex // guards the following
+	status  Status
+	kept    map[string]struct{} // filters of the broker's inbound session; nil: not loaded
+	session *session            // the present one; nil: none
 }
 
 var _ bridge.Bus = (*Bus)(nil)

@@ -28,7 +28,9 @@ func (b *Bus) connectLoop(ctx context.Context) {
 		if err == nil {
 			number++
 			b.accepted(s, &episode, b.log)
+			b.setSession(s)
 			err = s.run(ctx)
+			b.setSession(nil)
 			if ctx.Err() != nil {
 				return
 			}

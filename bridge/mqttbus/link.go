@@ -64,6 +64,7 @@ type linkOptions struct {
 	username string
 	password string
 	inbox    *inbox // nil: receives nothing
+	session  uint64 // its number
 }
 
 // open makes one connection. On error nothing is left of it.
@@ -144,7 +145,7 @@ func (l *link) clientOptions(bo *Options, o linkOptions) *paho.ClientOptions {
 		l.lostErr = err
 		close(l.lost)
 	})
-	co.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { l.receive(o.inbox, m) })
+	co.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { l.receive(o.inbox, o.session, m) })
 	if o.will != nil {
 		co.SetBinaryWill(o.will.Topic, o.will.Payload, o.will.QoS, o.will.Retain)
 	}
@@ -152,7 +153,7 @@ func (l *link) clientOptions(bo *Options, o linkOptions) *paho.ClientOptions {
 }
 
 // receive runs on the library's goroutine and never blocks.
-func (l *link) receive(in *inbox, m paho.Message) {
+func (l *link) receive(in *inbox, session uint64, m paho.Message) {
 	topic, qos, id := m.Topic(), m.Qos(), m.MessageID()
 	if in == nil {
 		return
@@ -183,6 +184,7 @@ func (l *link) receive(in *inbox, m paho.Message) {
 		Retained: m.Retained(),
 		Dup:      m.Duplicate(),
 		Received: time.Now(),
+		Session:  session,
 		AckFunc:  l.conn.ackFunc(qos, id),
 	})
 }

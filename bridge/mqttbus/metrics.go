@@ -11,26 +11,28 @@ import (
 // metrics are the bus's counters and gauges; every name starts with
 // thingbridge_mqtt_. Children are looked up once.
 type metrics struct {
-	connected      prometheus.Gauge
-	sessions       prometheus.Counter
-	failures       prometheus.Counter
-	received       [3]prometheus.Counter
-	duplicates     prometheus.Counter
-	bytesIn        prometheus.Counter
-	bytesOut       prometheus.Counter
-	dropped        map[dropReason]prometheus.Counter
-	inboxMessages  prometheus.Gauge
-	inboxBytes     prometheus.Gauge
-	inboxPauses    prometheus.Counter
-	unacked        prometheus.Gauge
-	published      prometheus.Counter
-	resent         prometheus.Counter
-	publishFailed  map[string]prometheus.Counter
-	queueMessages  prometheus.Gauge
-	queueBytes     prometheus.Gauge
-	inFlight       prometheus.Gauge
-	filters        prometheus.Gauge
-	filtersRefused prometheus.Gauge
+	connected        prometheus.Gauge
+	sessions         prometheus.Counter
+	failures         prometheus.Counter
+	received         [3]prometheus.Counter
+	duplicates       prometheus.Counter
+	bytesIn          prometheus.Counter
+	bytesOut         prometheus.Counter
+	dropped          map[dropReason]prometheus.Counter
+	inboxMessages    prometheus.Gauge
+	inboxBytes       prometheus.Gauge
+	inboxPauses      prometheus.Counter
+	unacked          prometheus.Gauge
+	published        prometheus.Counter
+	resent           prometheus.Counter
+	publishFailed    map[string]prometheus.Counter
+	queueMessages    prometheus.Gauge
+	queueBytes       prometheus.Gauge
+	inFlight         prometheus.Gauge
+	filters          prometheus.Gauge
+	filtersRefused   prometheus.Gauge
+	refreshed        prometheus.Counter
+	refreshesDropped prometheus.Counter
 }
 
 // dropReason is a metric label: why a received message was not handed over.
@@ -66,23 +68,25 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return v
 	}
 	m := &metrics{
-		connected:      gauge("connected", "1 while both connections stand and every topic filter has been answered."),
-		sessions:       counter("sessions_total", "Sessions (pairs of connections) that the broker accepted."),
-		failures:       counter("connection_failures_total", "Attempts that failed and sessions that broke."),
-		duplicates:     counter("duplicates_total", "Messages received with the DUP flag, that is delivered again."),
-		bytesIn:        counter("received_bytes_total", "Bytes read from the broker."),
-		bytesOut:       counter("sent_bytes_total", "Bytes written to the broker."),
-		inboxMessages:  gauge("inbox_messages", "Messages received and not yet handed over."),
-		inboxBytes:     gauge("inbox_bytes", "Topics and payloads of the messages in the inbox."),
-		inboxPauses:    counter("inbox_pauses_total", "Times that reading paused because the inbox was full."),
-		unacked:        gauge("unacked_messages", "QoS 1 messages of the present connection not yet acknowledged to the broker."),
-		published:      counter("published_total", "Publications that the broker has confirmed."),
-		resent:         counter("resent_total", "Publications not confirmed when a connection broke, to be sent again."),
-		queueMessages:  gauge("publish_queue_messages", "Publications that wait or are in flight."),
-		queueBytes:     gauge("publish_queue_bytes", "Topics and payloads of the publications in the queue."),
-		inFlight:       gauge("publish_in_flight", "Publications sent and not confirmed."),
-		filters:        gauge("filters", "Topic filters that are subscribed."),
-		filtersRefused: gauge("filters_refused", "Topic filters that the broker refuses."),
+		connected:        gauge("connected", "1 while both connections stand and every topic filter has been answered."),
+		sessions:         counter("sessions_total", "Sessions (pairs of connections) that the broker accepted."),
+		failures:         counter("connection_failures_total", "Attempts that failed and sessions that broke."),
+		duplicates:       counter("duplicates_total", "Messages received with the DUP flag, that is delivered again."),
+		bytesIn:          counter("received_bytes_total", "Bytes read from the broker."),
+		bytesOut:         counter("sent_bytes_total", "Bytes written to the broker."),
+		inboxMessages:    gauge("inbox_messages", "Messages received and not yet handed over."),
+		inboxBytes:       gauge("inbox_bytes", "Topics and payloads of the messages in the inbox."),
+		inboxPauses:      counter("inbox_pauses_total", "Times that reading paused because the inbox was full."),
+		unacked:          gauge("unacked_messages", "QoS 1 messages of the present connection not yet acknowledged to the broker."),
+		published:        counter("published_total", "Publications that the broker has confirmed."),
+		resent:           counter("resent_total", "Publications not confirmed when a connection broke, to be sent again."),
+		queueMessages:    gauge("publish_queue_messages", "Publications that wait or are in flight."),
+		queueBytes:       gauge("publish_queue_bytes", "Topics and payloads of the publications in the queue."),
+		inFlight:         gauge("publish_in_flight", "Publications sent and not confirmed."),
+		filters:          gauge("filters", "Topic filters that are subscribed."),
+		refreshed:        counter("refreshed_topics_total", "Topics subscribed once more so that the broker sends what it retains."),
+		refreshesDropped: counter("refreshes_dropped_total", "Topics not subscribed once more because too many waited, or because they are none."),
+		filtersRefused:   gauge("filters_refused", "Topic filters that the broker refuses."),
 	}
 	qos := vec("received_total", "Messages received, by quality of service.", "qos")
 	for i := range m.received {

@@ -55,7 +55,7 @@ func (b *Bus) openSession(ctx context.Context, broker *url.URL, number uint64) (
 	}
 	s.in, err = b.openLink(ctx, linkOptions{
 		broker: broker, clientID: b.opt.ClientID, clean: b.opt.CleanInbound,
-		username: user, password: password, inbox: b.inbox,
+		username: user, password: password, inbox: b.inbox, session: number,
 	})
 	if err != nil {
 		s.out.leave(time.Second)

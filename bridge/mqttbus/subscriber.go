@@ -43,6 +43,13 @@ func (s *subscriber) run(stop <-chan struct{}) error {
 			first, told = false, version
 			s.up()
 		}
+		if topics := s.bus.subs.takeRefresh(s.bus.opt.SubscribeBatch); len(topics) > 0 {
+			batch := s.batch(topics)
+			s.bus.subs.refresh(topics[len(batch):])
+			if err := s.refresh(batch, stop); err != nil {
+				return err
+			}
+		}
 		if surplus := s.surplus(want); len(surplus) > 0 {
 			if err := s.unsubscribe(s.batch(surplus), stop); err != nil {
 				return err
@@ -60,6 +67,7 @@ func (s *subscriber) load() error {
 	s.acked = make(map[string]struct{})
 	s.kept = make(map[string]struct{})
 	s.bus.subs.retryRefused(time.Now())
+	s.bus.subs.forgetRefresh()
 	if !s.link.present {
 		return nil
 	}

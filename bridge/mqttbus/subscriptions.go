@@ -12,8 +12,9 @@ type subscriptions struct {
 	mu      sync.Mutex // guards the following
 	desired map[string]struct{}
 	refused map[string]*refusedFilter
-	version uint64   // grows with each Subscribe and Unsubscribe
-	cache   []string // effective filters of cacheAt; nil: not known
+	version uint64              // grows with each Subscribe and Unsubscribe
+	cache   []string            // effective filters of cacheAt; nil: not known
+	again   map[string]struct{} // topics to be subscribed once more
 	changed chan struct{}
 }
 
@@ -32,6 +33,7 @@ func newSubscriptions() *subscriptions {
 	return &subscriptions{
 		desired: make(map[string]struct{}),
 		refused: make(map[string]*refusedFilter),
+		again:   make(map[string]struct{}),
 		changed: make(chan struct{}, 1),
 	}
 }
