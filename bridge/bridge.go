@@ -190,7 +190,6 @@ func (b *Bridge) unlockLife() {
 // it begins and one with the count when it is over.
 type episode struct {
 	count int
-	quiet *timer
 }
 
 const episodeQuiet = 30 * time.Second

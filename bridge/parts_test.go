@@ -116,9 +116,9 @@ func TestRequestIDsAreUnguessable(t *testing.T) {
 
 func TestSentHashesSurvive(t *testing.T) {
 	v := alwayson.PropertyValue{Name: "a", Value: alwayson.NewNumber(1)}
-	other := v
+	same, other := v, v
 	other.Quality = "BAD"
-	if hashValue(&v) == hashValue(&other) || hashValue(&v) != hashValue(&v) {
+	if hashValue(&v) == hashValue(&other) || hashValue(&v) != hashValue(&same) {
 		t.Error("a hash does not tell qualities apart")
 	}
 	got := decodeSent(encodeSent([]known{{PropertyValue: v, sent: 7}, {PropertyValue: alwayson.PropertyValue{Name: "unsent"}}}, []sentHash{{hashText("a"), 1}, {3, 4}}))

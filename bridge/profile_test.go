@@ -159,7 +159,7 @@ func TestASleepingDeviceGetsItsCallsWhenItWakes(t *testing.T) {
 		ping := r.service("d", "Ping")
 		time.Sleep(11 * time.Second)
 		r.mustFail(ping, alwayson.GatewayTimeout, "sleeps")
-		ping = r.service("d", "Ping")
+		r.service("d", "Ping")
 		synctest.Wait()
 		if sent := r.bus.sent(); len(sent) != 0 {
 			t.Fatalf("sent to a sleeping device: %q", sent)

@@ -72,7 +72,6 @@ type peerConn struct {
 
 	mu      sync.Mutex
 	answers map[uint32][]alwayson.Message
-	first   chan struct{} // closed and renewed at each answer
 }
 
 func newPeer(t *testing.T) *peer {
@@ -128,7 +127,7 @@ func (p *peer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.t.Errorf("upgrade: %v", err)
 		return
 	}
-	c := &peerConn{p: p, ws: ws, next: 0x40000000, gone: make(chan struct{}), answers: map[uint32][]alwayson.Message{}, first: make(chan struct{})}
+	c := &peerConn{p: p, ws: ws, next: 0x40000000, gone: make(chan struct{}), answers: map[uint32][]alwayson.Message{}}
 	ws.SetCloseHandler(func(code int, _ string) error {
 		p.note("CLOSE " + string(rune('0'+code/1000)) + "000")
 		return ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(time.Second))
@@ -244,8 +243,6 @@ func (c *peerConn) handle(h alwayson.Header, body alwayson.Body) {
 		c.session(h)
 		c.mu.Lock()
 		c.answers[h.RequestID] = append(c.answers[h.RequestID], alwayson.Message{Header: h, Body: b})
-		close(c.first)
-		c.first = make(chan struct{})
 		c.mu.Unlock()
 	}
 }
@@ -338,25 +335,6 @@ func (c *peerConn) only(id uint32) (alwayson.Code, *alwayson.Response) {
 		c.p.t.Errorf("answer with endpoint id %d, want the request's 77", all[0].EndpointID)
 	}
 	return all[0].Code, all[0].Body.(*alwayson.Response)
-}
-
-// wait waits for the first answer to a request, outside bubbles.
-func (c *peerConn) wait(id uint32) (alwayson.Code, *alwayson.Response) {
-	c.p.t.Helper()
-	limit := time.After(10 * time.Second)
-	for {
-		c.mu.Lock()
-		n, more := len(c.answers[id]), c.first
-		c.mu.Unlock()
-		if n > 0 {
-			return c.only(id)
-		}
-		select {
-		case <-more:
-		case <-limit:
-			c.p.t.Fatalf("no answer to request %x", id)
-		}
-	}
 }
 
 // runner is a client that runs against a peer.
