@@ -37,13 +37,28 @@ func Load(opt Options) (*Config, []Problem) {
 
 // Parse is Load for a text that is read already; opt.File names it in problems.
 func Parse(text []byte, opt Options) (*Config, []Problem) {
-	l := &loader{opt: opt, walker: walker{file: opt.File, places: map[string]*yaml.Node{}}}
-	c := l.load(text)
-	problems := inOrder(l.problems)
+	c, problems := parse(text, opt)
 	if Errors(problems) {
 		return nil, problems
 	}
 	return c, problems
+}
+
+// Draft is Load for showing only: where there are problems the Config still
+// holds what could be read, and defaults elsewhere. It is nil when the file cannot be
+// read or is not YAML. Nothing may be run from it.
+func Draft(opt Options) (*Config, []Problem) {
+	b, err := readConfigFile(opt.File)
+	if err != nil {
+		return nil, []Problem{{File: opt.File, Message: err.Error(), Expected: "a readable YAML file"}}
+	}
+	return parse(b, opt)
+}
+
+func parse(text []byte, opt Options) (*Config, []Problem) {
+	l := &loader{opt: opt, walker: walker{file: opt.File, places: map[string]*yaml.Node{}}}
+	c := l.load(text)
+	return c, inOrder(l.problems)
 }
 
 func readConfigFile(path string) ([]byte, error) {

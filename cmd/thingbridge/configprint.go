@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -24,18 +25,20 @@ func configPrintCommand() *cobra.Command {
 		Use:   "print",
 		Short: "print the full commented configuration with the values in force, secrets masked",
 		Long: "Prints the full commented configuration with the values in force; secrets are\n" +
-			"masked. Without a configuration file it prints the defaults: a file to begin with.",
+			"masked, and what is wrong with the file is told on standard error. Without a\n" +
+			"configuration file it prints the defaults: a file to begin with.",
 		Args: cobra.NoArgs,
 	}
 	configFlags(cmd)
 	cmd.RunE = action(func(cmd *cobra.Command, _ []string) error {
 		file := configFile(cmd)
-		c, problems := config.Load(config.Options{File: file, Flags: cmd.Flags()})
-		if c == nil && file == "" {
-			_, err := cmd.OutOrStdout().Write(config.Sample())
-			return err
+		if isEmpty(file) {
+			file = ""
 		}
-		tell(cmd.ErrOrStderr(), problems)
+		c, problems := config.Draft(config.Options{File: file, Flags: cmd.Flags()})
+		if file != "" || c == nil {
+			tell(cmd.ErrOrStderr(), problems)
+		}
 		if c == nil {
 			return &failure{}
 		}
@@ -47,4 +50,11 @@ func configPrintCommand() *cobra.Command {
 		return err
 	})
 	return cmd
+}
+
+// isEmpty reports whether the file is there and empty, as the one is that a
+// shell has just made for this command's output.
+func isEmpty(file string) bool {
+	info, err := os.Stat(file)
+	return err == nil && info.Mode().IsRegular() && info.Size() == 0
 }

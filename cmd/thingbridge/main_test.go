@@ -77,6 +77,7 @@ func TestCommandsGiveTheirExitStatus(t *testing.T) {
 	t.Chdir(t.TempDir())
 	wrong := write(t, "wrong.txtar", "-- message things/p/announce --\n{}\n-- want --\nnothing\n")
 	good := write(t, "good.yaml", goodConfig)
+	empty := write(t, "empty.yaml", "")
 	bad := write(t, "bad.yaml", goodConfig+"mqtt: {}\nlimits: {things: many}\n")
 	for name, test := range map[string]struct {
 		args   []string
@@ -100,9 +101,10 @@ func TestCommandsGiveTheirExitStatus(t *testing.T) {
 		"run without a file":                 {[]string{"run"}, 1, "there is no configuration file", ""},
 		"run of a bad file":                  {[]string{"run", "--config", bad}, 1, "limits.things", ""},
 		"config print without a file":        {[]string{"config", "print"}, 0, "# The connection to the MQTT broker.", ""},
+		"config print into an empty file":    {[]string{"config", "print", "--config", empty}, 0, "# The connection to the MQTT broker.", "is not set"},
 		"config print masks":                 {[]string{"config", "print", "--config", good}, 0, "app_key: <secret>", "a-key-of-the-test"},
 		"config print with a flag":           {[]string{"config", "print", "--config", good, "--mqtt-client-id", "other"}, 0, "client_id: other", "main-test"},
-		"config print of a bad file":         {[]string{"config", "print", "--config", bad}, 1, "limits.things", ""},
+		"config print of a bad file":         {[]string{"config", "print", "--config", bad}, 0, "limits.things", ""},
 		"presets":                            {[]string{"presets"}, 0, "native", ""},
 		"one preset":                         {[]string{"presets", "native"}, 0, "things/{thing}/announce", ""},
 		"a preset that is not there":         {[]string{"presets", "../x"}, 1, "there are ", ""},
