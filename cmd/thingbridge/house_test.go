@@ -34,11 +34,12 @@ var mayImport = map[string][]string{
 	"cmd/thingbridge":       {"*"},
 	"deployments":           {"*"},
 	"integration":           {"*"},
+	"integration/bench":     {"*"},
 }
 
 // onlyIn says which packages may import a library.
 var onlyIn = map[string][]string{
-	"github.com/eclipse/paho.mqtt.golang": {"bridge/mqttbus", "bridge/devicesim"},
+	"github.com/eclipse/paho.mqtt.golang": {"bridge/mqttbus", "bridge/devicesim", "integration/bench"},
 	"github.com/mochi-mqtt/server/v2":     {"bridge/mqttbus/broker"},
 	"github.com/gorilla/websocket":        {"edge", "edge/simulator", "bridge/mqttbus"}, // the last for MQTT over WebSocket
 	"go.etcd.io/bbolt":                    {"bridge/store", "bridge/store/boltfile", "bridge/outbox"},
