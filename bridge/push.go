@@ -287,6 +287,7 @@ func (b *Bridge) browseLocked(t *thing, name string) {
 		b.mu.Lock()
 		t.browse, t.browsed, t.rebind = false, time.Now(), true
 		b.mu.Unlock()
+		b.saver.thing(t.name, nil)
 		b.keeper.dirty(t.name)
 	})
 }

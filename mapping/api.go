@@ -30,7 +30,7 @@ type Effect interface{ isEffect() }
 // The device is not known to the Engine's other rules until Engine.Put accepts it.
 type Announced struct {
 	Device *Device
-	Live   bool // delivered with RETAIN 0
+	Live   bool // the device's own word, delivered with RETAIN 0; never of a list
 }
 
 // Left says that a device took its announcement back, or is missing from a
@@ -157,6 +157,8 @@ type Device struct {
 	raw     string       // the thing template's text before ThingName
 	rules   *deviceRules // rules that came with the announcement; nil: none
 	defsKey [32]byte     // tells equal Definitions
+
+	inferred map[string]alwayson.BaseType // that Restore found
 }
 
 // Var is one remembered value of a device: a string, int, float64, bool, list,

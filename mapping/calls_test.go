@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"thingbridge/edge/alwayson"
 	"thingbridge/mapping"
@@ -271,5 +272,39 @@ announce: {topic: z/devices, each: payload, define: '{"description": item.d}'}
 		if d, err := e.Restore([]byte(data)); err == nil {
 			t.Errorf("%s restored %+v", data, d)
 		}
+	}
+}
+
+func TestInferredTypesAreRestored(t *testing.T) {
+	e := newNative(t)
+	put(t, e, "things/p/announce", `{"properties":{"declared":"NUMBER"}}`)
+	e.Handle(&mapping.Input{Topic: "things/p/properties", Payload: []byte(`{"label":"7","level":1,"declared":2}`), Now: time.Now()}, nil)
+	data, err := e.Save("p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := newNative(t)
+	d, err := other.Restore(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Put(d); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range other.Metadata("p").Properties {
+		got = append(got, p.Name+" "+p.Type.String())
+	}
+	if want := "declared NUMBER, label STRING, level NUMBER"; strings.Join(got, ", ") != want {
+		t.Errorf("after the restart: %s, want %s", strings.Join(got, ", "), want)
+	}
+	for _, f := range other.Handle(&mapping.Input{Topic: "things/p/properties/label", Payload: []byte(`8`), Now: time.Now()}, nil) {
+		if v, ok := f.(*mapping.Values); ok && v.Values[0].Value.Type() != alwayson.TypeString {
+			t.Errorf("a number for what was text before the restart came as %s", v.Values[0].Value.Type())
+		}
+	}
+	put(t, other, "things/p/announce", `{"properties":{"declared":"NUMBER"},"description":"new"}`)
+	if n := len(other.Metadata("p").Properties); n != 1 {
+		t.Errorf("%d properties after an announcement with news, want the declared one", n)
 	}
 }

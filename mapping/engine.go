@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"maps"
 	"sort"
 	"strings"
 	"sync"
@@ -118,7 +119,7 @@ func (e *Engine) Put(d *Device) (Change, error) {
 	if have != nil && have.dev == d {
 		return Change{}, nil
 	}
-	st := &deviceState{dev: d, prof: prof}
+	st := &deviceState{dev: d, prof: prof, inferred: maps.Clone(d.inferred)}
 	st.entries = e.bind(st)
 	before := e.wanted(have, st)
 	if have != nil {

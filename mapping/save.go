@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"thingbridge/edge/alwayson"
 )
 
 // savedVersion is the version of Save's form. Older versions stay readable.
@@ -16,6 +18,9 @@ type savedDevice struct {
 	Thing   string      `json:"thing"`
 	Raw     string      `json:"raw,omitempty"`
 	Parts   []savedPart `json:"parts"`
+
+	// Inferred are the types of the properties that nothing declares, by name.
+	Inferred map[string]string `json:"inferred,omitempty"`
 }
 
 type savedPart struct {
@@ -25,7 +30,7 @@ type savedPart struct {
 	Payload  []byte `json:"payload"`
 }
 
-// Save gives a known device's announcements in a form that Restore reads:
+// Save gives a known device's announcements and inferred types in a form that Restore reads:
 // versioned JSON. Definitions are not saved; they are made anew by the profiles
 // that stand when it is restored.
 func (e *Engine) Save(thing string) ([]byte, error) {
@@ -40,7 +45,33 @@ func (e *Engine) Save(thing string) ([]byte, error) {
 	for _, p := range st.dev.Parts {
 		d.Parts = append(d.Parts, savedPart{Source: p.Source, Rule: st.prof.announceNumber(p.rule), Retained: p.Retained, Payload: p.Payload})
 	}
+	d.Inferred = st.savedTypes()
 	return json.Marshal(d)
+}
+
+func (st *deviceState) savedTypes() map[string]string {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if len(st.inferred) == 0 {
+		return nil
+	}
+	types := make(map[string]string, len(st.inferred))
+	for name, t := range st.inferred {
+		types[name] = t.String()
+	}
+	return types
+}
+
+// restoredTypes leaves out what the definitions declare by now, and what is no type.
+func restoredTypes(d *Device, saved map[string]string, limit int) map[string]alwayson.BaseType {
+	types := make(map[string]alwayson.BaseType, len(saved))
+	for _, name := range sortedKeys(saved) {
+		t, ok := alwayson.ParseBaseType(saved[name])
+		if ok && d.Definitions.Properties[name] == nil && len(types)+d.Definitions.count() < limit {
+			types[name] = t
+		}
+	}
+	return types
 }
 
 func (p *profile) announceNumber(r *rule) int {
@@ -90,6 +121,9 @@ func (e *Engine) Restore(data []byte) (*Device, error) {
 	d, err := b.build(saved.Thing, saved.Raw, sortParts(parts))
 	if err != nil {
 		return nil, fmt.Errorf("restore thing %q: %w", saved.Thing, err)
+	}
+	if len(saved.Inferred) > 0 {
+		d.inferred = restoredTypes(d, saved.Inferred, e.opt.Limits.DefinitionsPerThing)
 	}
 	return d, nil
 }
