@@ -18,7 +18,8 @@ type flow struct {
 	subscribed bool           // in this binding
 	hold       bool           // the device is still initialising
 	listed     bool           // in the list of ready ones
-	busy       bool           // a push is in flight or its end not yet worked off
+	busy       bool           // looked at, or a push is in flight or its end not yet worked off
+	news       bool           // something came while it was busy
 	adding     int            // records on their way into the outbox
 	next       *subscriptions // not adopted yet
 	current    *subscriptions // the newest
@@ -86,6 +87,7 @@ func (s *scheduler) more(name string) {
 }
 
 func (s *scheduler) listLocked(f *flow) {
+	f.news = f.busy
 	if f.listed || f.busy || !f.openLocked() || s.stopped {
 		return
 	}
@@ -233,7 +235,7 @@ func (s *scheduler) step() bool {
 		s.mu.Unlock()
 		return true
 	}
-	f.busy = true
+	f.busy, f.news = true, false
 	next := f.next
 	f.next = nil
 	s.mu.Unlock()
@@ -248,7 +250,7 @@ func (s *scheduler) step() bool {
 func (s *scheduler) release(f *flow, again bool) {
 	s.mu.Lock()
 	f.busy = false
-	if again || f.next != nil {
+	if again || f.news || f.next != nil {
 		s.listLocked(f)
 	}
 	s.mu.Unlock()
