@@ -47,7 +47,8 @@
 //     A bound name with no enabled remote Thing behind it is accepted and listed
 //     as unclaimed; it is claimed when such a Thing is enabled or restarted.
 //   - An invented Thing takes its definitions from GetMetadata at each BIND. When
-//     that fails it keeps those it has, and the edge is notified all the same.
+//     that fails it keeps those it has, and the edge is notified all the same. A
+//     property that is no longer described keeps its binding.
 //   - A refused BIND is FORBIDDEN. What exists already is INTERNAL_SERVER_ERROR
 //     with "already exists" in the reason.
 //   - NaN and infinity, which JSON cannot write, are null in REST.

@@ -100,7 +100,9 @@ func (p *Platform) synchronise(ep *endpoint, done func()) {
 	})
 }
 
-// learn makes an invented Thing's definitions those of its metadata.
+// learn makes an invented Thing's definitions those of its metadata. A property
+// that is no longer in it stays with its binding, as on a platform, where only a
+// person takes a binding away.
 func (p *Platform) learn(t *thing, text string) {
 	m, err := alwayson.ParseMetadata([]byte(text))
 	if err != nil {
@@ -118,7 +120,7 @@ func (p *Platform) learn(t *thing, text string) {
 	if m.Description != "" {
 		t.description = m.Description
 	}
-	old := t.props
+	old, order := t.props, t.propOrder
 	t.props, t.propOrder = map[string]*property{}, nil
 	for _, def := range m.Properties {
 		pr := &property{def: def, binding: &propertyBinding{
@@ -132,6 +134,12 @@ func (p *Platform) learn(t *thing, text string) {
 			t.propOrder = append(t.propOrder, def.Name)
 		}
 		t.addPropertyLocked(pr, &p.opts)
+	}
+	for _, name := range order {
+		if t.props[name] == nil {
+			t.props[name] = old[name]
+			t.propOrder = append(t.propOrder, name)
+		}
 	}
 	t.indexLocked()
 	t.services, t.svcOrder = map[string]*service{}, nil

@@ -123,7 +123,7 @@ func TestAnUnknownNameBecomesAThing(t *testing.T) {
 		t.Fatalf("%+v", info)
 	}
 	learn(propertyOf("power", alwayson.TypeNumber, alwayson.PushAlways), propertyOf("colour", alwayson.TypeString, alwayson.PushValue))
-	if info = p.lookup("lamp").info(); !slices.Equal(info.Properties, []string{"power", "colour"}) {
+	if info = p.lookup("lamp").info(); !slices.Equal(info.Properties, []string{"power", "colour", "mode"}) {
 		t.Fatalf("after the second BIND %v", info.Properties)
 	}
 	if v, known := p.Value("lamp", "power"); !known || v.Value.Number() != 5 {
