@@ -100,7 +100,7 @@ func up(t testing.TB, p *toxiproxy.Proxy) {
 func chooseRunner(t testing.TB) runner {
 	t.Helper()
 	required := os.Getenv("REQUIRE_DOCKER") == "1"
-	if os.Getenv("THINGBRIDGE_BROKER") != "process" || required {
+	if os.Getenv("INTEGRATION_BROKER") != "process" || required {
 		err := dockerAnswers()
 		if err == nil {
 			return &containerRunner{}
@@ -232,7 +232,7 @@ func (r *containerRunner) create(ctx context.Context, t testing.TB) {
 
 func (r *containerRunner) chooseImage(t testing.TB, req *testcontainers.ContainerRequest) {
 	t.Helper()
-	if r.image = os.Getenv("THINGBRIDGE_MOSQUITTO_IMAGE"); r.image != "" {
+	if r.image = os.Getenv("INTEGRATION_MOSQUITTO_IMAGE"); r.image != "" {
 		req.Image = r.image
 		return
 	}

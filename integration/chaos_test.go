@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,7 +58,7 @@ func TestChaos(t *testing.T) {
 	t.Logf("%s", c.table(r, time.Since(start)))
 	if r.lost > 0 || r.disordered > 0 {
 		t.Errorf("%d numbers lost, %d out of order", r.lost, r.disordered)
-		for _, line := range r.examples {
+		for _, line := range slices.Concat(r.examples, slices.Sorted(maps.Keys(c.refused))) {
 			t.Log(line)
 		}
 	}
@@ -94,20 +97,35 @@ type chaos struct {
 	bridge *bridge
 	things []string
 	// got is what reached the platforms of the past, by Thing, in order.
-	got  map[string][]int
-	done map[string]int // faults by kind
+	got     map[string][]arrival
+	refused map[string]bool // what a platform did not store, in words
+	done    map[string]int  // faults by kind
+}
+
+// arrival is a number that reached a platform.
+type arrival struct {
+	n          int
+	platform   int // counts the platforms from 0
+	connection uint64
+	push       uint64
+	at         time.Time
+}
+
+func (a arrival) String() string {
+	return fmt.Sprintf("%d (platform %d, connection %d, push %d, %s)", a.n, a.platform, a.connection, a.push, a.at.Format("05.000"))
 }
 
 func newChaos(t *testing.T, r *rand.Rand) *chaos {
 	t.Helper()
-	c := &chaos{t: t, rand: r, got: make(map[string][]int), done: make(map[string]int)}
+	c := &chaos{t: t, rand: r, got: make(map[string][]arrival), refused: make(map[string]bool), done: make(map[string]int)}
 	c.broker = newBroker(t)
-	c.plat = newPlatform(t)
+	for i := range chaosWorkers * chaosThings {
+		c.things = append(c.things, fmt.Sprintf("chaos-%02d", i))
+	}
+	c.plat = newPlatform(t, "--strict", "--things", c.thingsFile())
 	c.front = newProxy(t, "platform", c.plat.address)
 	d := newDevice(t, c.broker, "announcer")
-	for i := range chaosWorkers * chaosThings {
-		thing := fmt.Sprintf("chaos-%02d", i)
-		c.things = append(c.things, thing)
+	for _, thing := range c.things {
 		d.announce(thing, `{"properties": {"n": {"type": "NUMBER", "push": "ALWAYS"}}}`)
 	}
 	d.client.Disconnect(100)
@@ -115,6 +133,21 @@ func newChaos(t *testing.T, r *rand.Rand) *chaos {
 	// The broker keeps the values for the bridge once its session exists.
 	t.Logf("%d Things bound after %v", len(c.things), c.plat.waitBound(c.things...).Round(time.Millisecond))
 	return c
+}
+
+// thingsFile defines the Things on the platform, so that a restarted one knows
+// what it wants of them from the first moment, as a real one does.
+func (c *chaos) thingsFile() string {
+	c.t.Helper()
+	var b strings.Builder
+	for _, thing := range c.things {
+		fmt.Fprintf(&b, "- {name: %s, properties: {n: {type: NUMBER, push: ALWAYS}}}\n", thing)
+	}
+	file := filepath.Join(c.t.TempDir(), "things.yaml")
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	return file
 }
 
 // startFleet starts the publishers; the function it gives waits for their end.
@@ -211,8 +244,9 @@ func (c *chaos) round(i int) {
 }
 
 func (c *chaos) fault(kind string, do func()) {
-	c.done[kind]++
+	c.t.Logf("%s %s", time.Now().Format("05.000"), kind)
 	do()
+	c.done[kind]++
 }
 
 // killPlatform cuts the bridge off at a random moment, writes down what the
@@ -239,26 +273,24 @@ func (c *chaos) killPlatform() {
 }
 
 // present reads what reached the present platform, by Thing, in order.
-func (c *chaos) present() map[string][]int {
+func (c *chaos) present() map[string][]arrival {
 	c.t.Helper()
-	out := make(map[string][]int)
+	out := make(map[string][]arrival)
 	for _, thing := range c.things {
 		all, err := c.plat.pushes(thing)
-		if err != nil && strings.Contains(err.Error(), "does not exist") {
-			continue // it was not bound yet
-		}
 		if err != nil {
 			c.t.Fatal(err)
 		}
 		for _, v := range all {
-			if v.Dropped != "" || v.Name != "n" {
-				continue
-			}
 			var n float64
 			if err := json.Unmarshal(v.Value, &n); err != nil {
 				c.t.Fatalf("%s: value %s: %v", thing, v.Value, err)
 			}
-			out[thing] = append(out[thing], int(n))
+			if v.Dropped != "" {
+				c.refused[fmt.Sprintf("%s: %v was answered and not stored: %s", thing, n, v.Dropped)] = true
+				continue
+			}
+			out[thing] = append(out[thing], arrival{int(n), c.done["platform killed"], v.Connection, v.Push, v.Received})
 		}
 	}
 	return out
@@ -273,7 +305,7 @@ func (c *chaos) settle(sent map[string]*publisher) {
 		missing, total := 0, 0
 		for thing, numbers := range c.present() {
 			total += len(numbers)
-			if len(numbers) == 0 || numbers[len(numbers)-1] < sent[thing].last {
+			if len(numbers) == 0 || numbers[len(numbers)-1].n < sent[thing].last {
 				missing++
 			}
 		}
@@ -307,21 +339,22 @@ func (c *chaos) judge(sent map[string]*publisher) (r result) {
 
 // judgeThing wants every number up to the last acknowledged one, each for the
 // first time after the one before it.
-func (c *chaos) judgeThing(r *result, p *publisher, got []int) {
+func (c *chaos) judgeThing(r *result, p *publisher, got []arrival) {
 	seen := make(map[int]bool)
-	highest := 0
-	for _, n := range got {
-		if seen[n] {
+	highest := arrival{}
+	for _, a := range got {
+		if seen[a.n] {
 			r.double++
 			continue
 		}
-		seen[n] = true
+		seen[a.n] = true
 		r.arrived++
-		if n < highest {
+		if a.n < highest.n {
 			r.disordered++
-			r.examples = append(r.examples, fmt.Sprintf("%s: %d came first after %d", p.thing, n, highest))
+			r.examples = append(r.examples, fmt.Sprintf("%s: %v came first after %v", p.thing, a, highest))
+			continue
 		}
-		highest = max(highest, n)
+		highest = a
 	}
 	for n := 1; n <= p.last; n++ {
 		if !seen[n] {
@@ -344,6 +377,7 @@ func (c *chaos) table(r result, took time.Duration) string {
 	line("values at the platform", r.arrived)
 	line("of them more than once", r.double)
 	line("out of order", r.disordered)
+	line("answered by the platform and not stored", len(c.refused))
 	line("lost", r.lost)
 	line("time", took.Round(time.Second))
 	return b.String()

@@ -104,7 +104,7 @@ func (d *device) serve(thing, service string, answer func(inputs string) string)
 
 // A device that can be killed runs in a child of this test binary.
 
-const deviceVar = "THINGBRIDGE_TEST_DEVICE"
+const deviceVar = "INTEGRATION_DEVICE"
 
 // deviceChild announces a Thing and stays. Its will says that it is offline.
 func deviceChild(spec string) int {

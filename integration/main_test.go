@@ -28,7 +28,11 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "thingbridge")
-	build := exec.Command("go", "build", "-o", binary, "thingbridge/cmd/thingbridge")
+	args := []string{"build", "-o", binary}
+	if os.Getenv("INTEGRATION_RACE") == "1" {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, "thingbridge/cmd/thingbridge")...)
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build thingbridge: %v\n%s", err, out)
 		return 1

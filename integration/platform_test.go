@@ -175,13 +175,14 @@ func (s *platform) waitThing(thing string, want bool) time.Duration {
 
 // pushed is one value that reached the platform.
 type pushed struct {
-	Push     uint64
-	Received time.Time
-	Name     string
-	Value    json.RawMessage
-	Time     int64
-	Quality  string
-	Dropped  string
+	Push       uint64
+	Connection uint64
+	Received   time.Time
+	Name       string
+	Value      json.RawMessage
+	Time       int64
+	Quality    string
+	Dropped    string
 }
 
 func (s *platform) pushes(thing string) ([]pushed, error) {

@@ -109,6 +109,11 @@ func start(t testing.TB, name, path string, args ...string) *process {
 	}()
 	t.Cleanup(func() {
 		p.kill()
+		for _, bad := range []string{"DATA RACE", "panic: "} {
+			if strings.Contains(p.output(), bad) {
+				t.Errorf("%s said %q", name, bad)
+			}
+		}
 		if t.Failed() {
 			t.Logf("%s (process %d) said:\n%s", name, p.cmd.Process.Pid, p.tail())
 		}
