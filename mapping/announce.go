@@ -173,7 +173,7 @@ func (h *handler) finishDevice(r *rule, name, raw string, parts []Part) {
 	if LongThingName(name) {
 		h.reject(name, r.id, ReasonName, "the Thing name has over 127 bytes; it is kept, but parts of the platform may cut it")
 	}
-	h.dst = append(h.dst, &Announced{Device: dev, Live: !h.in.Retained})
+	h.dst = append(h.dst, &Announced{Device: dev, Live: !h.in.Retained && r.announce.each == nil})
 }
 
 // gone handles an empty payload: what the topic announced has left.

@@ -73,10 +73,21 @@ func (e *Engine) Write(thing, property string, v alwayson.Value) (*Call, error) 
 	c := &caller{e: e, st: st, rule: rule, name: property, part: part}
 	c.extra = []binding{{"property", property}, {"value", ToJSON(value)}}
 	call, err := c.call()
-	if err == nil && call.Confirm == ConfirmEcho && len(rule.replies) == 0 {
+	if err == nil && call.Confirm == ConfirmEcho && !rule.answered() {
 		call.EchoProperty, call.EchoValue = property, value
 	}
 	return call, err
+}
+
+// answered reports whether a reply ends the calls, and not only a failure that
+// is told elsewhere.
+func (c *callRule) answered() bool {
+	for _, r := range c.replies {
+		if !r.fail {
+			return true
+		}
+	}
+	return false
 }
 
 // permits checks a value against min, max and the permitted texts.
@@ -117,7 +128,7 @@ func (e *Engine) Read(thing, property string) (*Call, error) {
 		c.output = &def.FieldDefinition
 	}
 	call, err := c.call()
-	if err == nil && len(rule.replies) == 0 {
+	if err == nil && !rule.answered() {
 		call.EchoProperty, call.Confirm = property, ConfirmEcho
 	}
 	return call, err

@@ -308,3 +308,38 @@ func TestInferredTypesAreRestored(t *testing.T) {
 		t.Errorf("%d properties after an announcement with news, want the declared one", n)
 	}
 }
+
+func TestAWriteConfirmedByItsPropertyCanFailElsewhere(t *testing.T) {
+	e := engine(t, profileOf(`
+thing: ${id}
+announce: {topic: "d/{id}", define: '{"properties": {"v": {"type": "STRING", "writable": true, "confirm": "echo"}}}'}
+properties: {topic: "d/{id}/v", property: v, value: payload}
+writes:
+  "*":
+    - confirm: echo
+      topic: d/${id}/set
+      payload: "${toJSON(fromPairs([[property, [fromPairs([[1, value]])]]]))}"
+      fail: {topic: z/log, when: 'payload.level == "error"', error: 'payload.of == id ? payload.text : nil'}
+`))
+	put(t, e, "d/a", "{}")
+	put(t, e, "d/b", "{}")
+	c, err := e.Write("a", "v", alwayson.NewString("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := sent(c); got != `d/a/set {"v":[{"1":"x"}]}`+"\n" {
+		t.Errorf("sent %s", got)
+	}
+	if c.EchoProperty != "v" || c.EchoValue.Text() != "x" || c.Confirm != mapping.ConfirmEcho {
+		t.Errorf("it waits for %+v", c)
+	}
+	for payload, want := range map[string]string{
+		`{"level":"error","of":"b","text":"no"}`: "no reply",
+		`{"level":"info","of":"a","text":"no"}`:  "no reply",
+		`{"level":"error","of":"a","text":"no"}`: "error INTERNAL_SERVER_ERROR (0xA0) no",
+	} {
+		if got := reply(t, e, c, "z/log", payload); got != want {
+			t.Errorf("%s: got %q, want %q", payload, got, want)
+		}
+	}
+}

@@ -49,7 +49,8 @@
 //     not true is no announcement and takes nothing back.
 //   - With `each`, the expressions see the item and not the payload, because
 //     only the item is kept. A list with an item that has no name is not
-//     complete: nothing is missed for it.
+//     complete: nothing is missed for it. A list is a gateway's word, so it
+//     never brings a device back online.
 //   - Levels are names of their own; what let remembers is device.NAME.
 //   - {name} may have text around it within its level: switch:{n}.
 //   - presence takes `hold`, and an entry {parent: expression}. Of online and
@@ -62,6 +63,7 @@
 //     definition wants. An exact name goes before "Power{n}", that before "*".
 //     Without a payload a write sends ${toJSON(value)}, a service
 //     ${toJSON(inputs)}. `request` may be a list: all are sent.
+//   - fail stands beside reply or confirm: echo.
 //   - reply takes `expect`: an answer for which it is not true is 0xA2 (no
 //     reply at all); `error` yields nil (none), text, or {code, message}.
 //   - platform: {topic, inputs, reply} is a device's way up; the topic has the

@@ -374,7 +374,11 @@ func (x *expression) run(lookup func(name string) any) (any, error) {
 	return plainValue(v), nil
 }
 
+// shorten is s for a message: one line of about n bytes.
 func shorten(s string, n int) string {
+	if strings.Contains(s, "\n") {
+		s = strings.Join(strings.Fields(s), " ")
+	}
 	if len(s) <= n {
 		return s
 	}

@@ -30,7 +30,7 @@ var functionsMu sync.RWMutex
 var functions = map[string]func(...any) (any, error){
 	"toJSON": func(p ...any) (any, error) {
 		v, err := one("toJSON", p)
-		return string(appendAny(nil, v)), err
+		return string(appendAny(nil, deepPlain(v, 0))), err
 	},
 	"fromJSON": func(p ...any) (any, error) {
 		v, err := one("fromJSON", p)

@@ -43,7 +43,7 @@ func (h *handler) statesOf(ent *entry, s *scope, dst []*deviceState) (states []*
 		})}
 		return h.e.index[key], "", ""
 	case r.thing.mode == byProfile:
-		if h.message(r, "") {
+		if h.message(r, "") && (r.when == nil || r.when.uses("device") || h.when(r, s, "")) {
 			return h.failing(r, s), "", ""
 		}
 	}

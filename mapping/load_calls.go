@@ -213,9 +213,11 @@ func (l *profileLoader) sendTopic(f field, allowed names, captures ...string) *t
 // reply reads reply and fail.
 func (l *profileLoader) reply(c *callRule, f field, fields map[string]field) {
 	if !fields["reply"].ok() {
-		if fields["fail"].ok() {
-			l.fail(fields["fail"], "reply beside it", "a failure is told elsewhere, but no reply is described")
+		if fields["fail"].ok() && c.confirm != ConfirmEcho {
+			l.fail(fields["fail"], "reply or confirm: echo beside it", "a failure is told elsewhere, but nothing waits for it")
+			return
 		}
+		l.failure(c, fields["fail"])
 		return
 	}
 	parts, _ := l.object(fields["reply"], replyKeys...)

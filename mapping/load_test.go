@@ -39,6 +39,7 @@ func TestProblemsAreNamedWithTheirPlace(t *testing.T) {
 		{"a request topic with a wildcard", good("writes: {a: {topic: 'x/+'}}"), `"x/+" is not a topic; expected a topic without wildcards`},
 		{"a time-out over the platform's", good("services: {A: {timeout: 26s, request: {topic: a/b}}}"), `profiles[0].services.A.timeout: `},
 		{"a reply that is for no call", good("services: {A: {request: {topic: a/b}, reply: {topic: 'x/{id}/r'}}}"), `nothing says which call a reply is for; expected a level {request}`},
+		{"a failure of what nothing waits for", good("writes: {a: {topic: a/b, fail: {topic: z/log, error: payload}}}"), `nothing waits for it; expected reply or confirm: echo beside it`},
 		{"a request id that is not sent", good("services: {A: {request: {topic: a/b}, reply: {topic: 'x/{id}/r/{request}'}}}"), `the reply is told by its request id, but nothing sent holds it`},
 		{"an unknown base type", good("properties: {topic: 'x/{id}/v', values: {a: {value: payload, type: FLOAT}}}"), `profiles[0].properties.values.a.type: "FLOAT" is no base type`},
 		{"an unknown input type", good("services: {A: {inputs: {n: INT}, request: {topic: a/b}}}"), `profiles[0].services.A.inputs.n: "INT" is no base type`},
