@@ -33,6 +33,7 @@ type Bridge struct {
 	asks   *asker
 	wait   *waiting
 	prov   *provisioner
+	gaps   gaps
 
 	// life serialises what changes the registry and the Engine together. It is
 	// taken before mu, and only by the bus's and the keeper's goroutine.

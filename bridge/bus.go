@@ -78,10 +78,20 @@ func (d *dispatch) keep() {
 	if r != nil {
 		r.add()
 	}
+	if b.comesAgain(r) && b.gaps.has(r.m, recs) {
+		b.unkept(recs, of)
+		b.metrics.dropped("not_kept", len(recs))
+		r.done(errGap)
+		return
+	}
 	b.sched.appending(of)
 	b.opt.Outbox.Append(recs, func(err error) {
 		b.sched.appended(of)
 		if err != nil {
+			if b.comesAgain(r) {
+				b.gaps.open(r.m, recs)
+			}
+			b.unkept(recs, of)
 			b.notKept(len(recs), err)
 		}
 		if r != nil {
@@ -96,9 +106,9 @@ func (d *dispatch) keep() {
 	}
 }
 
-// notKept counts what the outbox refused. Its message stays unacknowledged, and
-// since later ones may be kept, the broker connection is made anew where the Bus
-// can do that: then they come again, in order.
+// notKept counts what the outbox refused. Its message stays unacknowledged, with
+// all that follows for its Thing, and the broker connection is made anew where
+// the Bus can do that: then they come again, in order.
 func (b *Bridge) notKept(n int, err error) {
 	b.metrics.dropped("not_kept", n)
 	b.episodic("outbox", "outbox cannot keep values; they stay with the broker", "error", err)

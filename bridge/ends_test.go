@@ -281,6 +281,13 @@ type farBus struct {
 	noMarker  bool
 	refreshed []string
 	forgetful bool // the broker had not kept the session
+	resets    []string
+}
+
+func (f *farBus) Reconnect(reason string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.resets = append(f.resets, reason)
 }
 
 func (f *farBus) SessionKept() bool {

@@ -362,6 +362,11 @@ func (b *Bridge) queue(name string, vals []alwayson.PropertyValue) {
 		b.metrics.dropped("encoding", len(vals))
 		return
 	}
-	b.opt.Outbox.Append([]Record{rec}, func(error) { b.sched.more(name) })
+	b.opt.Outbox.Append([]Record{rec}, func(err error) {
+		if err != nil {
+			b.metrics.dropped("not_kept", len(vals))
+		}
+		b.sched.more(name)
+	})
 	b.sched.more(name)
 }

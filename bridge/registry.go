@@ -48,6 +48,7 @@ type known struct {
 	alwayson.PropertyValue
 	received time.Time
 	sent     uint64 // hash of the last value the platform has; 0 none
+	unkept   bool   // the outbox refused it
 }
 
 // online reports whether the device itself is there.
@@ -150,7 +151,7 @@ func (t *thing) learnLocked(v *alwayson.PropertyValue, now time.Time) *known {
 		t.known = slices.Insert(t.known, i, known{PropertyValue: alwayson.PropertyValue{Name: strings.Clone(v.Name)}})
 	}
 	k := &t.known[i]
-	k.Value, k.Time, k.Quality, k.received = v.Value, v.Time, v.Quality, now
+	k.Value, k.Time, k.Quality, k.received, k.unkept = v.Value, v.Time, v.Quality, now, false
 	return k
 }
 

@@ -41,7 +41,7 @@ func hashValue(v *alwayson.PropertyValue) uint64 {
 // in this run, or that the platform had before the restart.
 func (b *Bridge) unchangedLocked(t *thing, v *alwayson.PropertyValue) bool {
 	if k := t.knownLocked(v.Name); k != nil {
-		return k.Quality == v.Quality && k.Value.Equal(v.Value)
+		return !k.unkept && k.Quality == v.Quality && k.Value.Equal(v.Value)
 	}
 	name := hashText(v.Name)
 	for _, h := range b.retained[t.name] {
