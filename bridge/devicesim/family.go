@@ -33,6 +33,10 @@ type device interface {
 // family makes devices of one kind.
 type family struct {
 	make func(name string, rng *rand.Rand) device
+	// gateway makes what stands before all devices and speaks for them; nil where
+	// each speaks for itself. Devices of one gateway share one connection; its will
+	// is the connection's, and it gets what owner names "".
+	gateway func(devices []device) device
 	// owner gives the name of the device that a topic is for; "" if none.
 	owner func(topic string) string
 }

@@ -24,7 +24,7 @@ type Options struct {
 	Seed     uint64        // equal seeds give equal values
 	// OneConnectionPerDevice gives each device its own connection, and so its
 	// will. Otherwise DevicesPerConnection share one, and no broker can tell
-	// when one of them goes.
+	// when one of them goes. Families behind a gateway have one in any case.
 	OneConnectionPerDevice bool
 	DevicesPerConnection   int // (500)
 	Waiting                int // requests and late replies that one connection holds (1000)
@@ -47,6 +47,9 @@ func (o *Options) fill() {
 	}
 	if o.OneConnectionPerDevice {
 		o.DevicesPerConnection = 1
+	}
+	if families[o.Family].gateway != nil {
+		o.DevicesPerConnection = o.Count
 	}
 	if o.DevicesPerConnection == 0 {
 		o.DevicesPerConnection = 500
@@ -128,7 +131,7 @@ func (s *Simulator) Run(ctx context.Context) error {
 
 func (s *Simulator) crew(first int, names []string) *crew {
 	c := &crew{
-		sim: s, id: fmt.Sprintf("devicesim-%s%d", s.opt.Prefix, first+1), byName: make(map[string]device),
+		sim: s, id: fmt.Sprintf("devicesim-%s%d", s.opt.Prefix, first+1), byName: make(map[string]device), count: len(names),
 		requests: make(chan request, s.opt.Waiting), late: make(chan message, s.opt.Waiting),
 		rng: rand.New(rand.NewPCG(s.opt.Seed, uint64(first))),
 	}
@@ -136,6 +139,11 @@ func (s *Simulator) crew(first int, names []string) *crew {
 		d := s.family.make(name, rand.New(rand.NewPCG(s.opt.Seed, uint64(first+i)+1<<32)))
 		c.devices = append(c.devices, d)
 		c.byName[name] = d
+	}
+	if s.family.gateway != nil {
+		gateway := s.family.gateway(c.devices)
+		c.devices = append([]device{gateway}, c.devices...)
+		c.byName[""] = gateway
 	}
 	return c
 }
@@ -146,6 +154,7 @@ type crew struct {
 	id      string
 	devices []device
 	byName  map[string]device
+	count   int // devices, without a gateway
 	rng     *rand.Rand
 
 	requests chan request
@@ -182,7 +191,7 @@ func (c *crew) run(ctx context.Context) {
 // live is one connection's life.
 func (c *crew) live(ctx context.Context) error {
 	var will *message
-	if len(c.devices) == 1 {
+	if len(c.devices) == 1 || c.sim.family.gateway != nil {
 		will = c.devices[0].will()
 	}
 	conn, err := c.sim.opt.connect(ctx, c.id, will, c.receive)
@@ -193,8 +202,8 @@ func (c *crew) live(ctx context.Context) error {
 	if err := c.greet(ctx, conn); err != nil {
 		return err
 	}
-	c.sim.online.Add(int64(len(c.devices)))
-	defer c.sim.online.Add(-int64(len(c.devices)))
+	c.sim.online.Add(int64(c.count))
+	defer c.sim.online.Add(-int64(c.count))
 	return c.work(ctx, conn)
 }
 
