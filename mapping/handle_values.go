@@ -230,14 +230,27 @@ func (c *collector) notObject(v any) {
 
 func (c *collector) rawMembers(s *scope, obj gjson.Result) {
 	seen := make(map[string]struct{}, 8)
+	if c.out == nil {
+		const most = 32 // the message's sender decides how many commas there are
+		c.out = make([]alwayson.PropertyValue, 0, min(strings.Count(obj.Raw, ",")+1, most))
+	}
 	obj.ForEach(func(k, v gjson.Result) bool {
-		name := strings.Clone(validText(k.Str))
+		name := c.propertyName(k.Str)
 		if _, twice := seen[name]; !twice {
 			seen[name] = struct{}{}
 			c.add(name, fromResult(v), nil, s)
 		}
 		return !c.full
 	})
+}
+
+// propertyName is a name of the message's that may be kept: the definition's own
+// text where there is one, else a copy.
+func (c *collector) propertyName(key string) string {
+	if p := c.st.dev.Definitions.Properties[key]; p != nil && p.Name == key {
+		return p.Name
+	}
+	return strings.Clone(validText(key))
 }
 
 // unwrap takes {"values": {…}, "time": …, "quality": …} apart, if there is

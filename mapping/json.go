@@ -249,8 +249,10 @@ func validText(s string) string {
 }
 
 func parseNumber(raw string) any {
-	if i, err := strconv.ParseInt(raw, 10, 64); err == nil {
-		return int(i)
+	if !strings.ContainsAny(raw, ".eE") { // a failed ParseInt would cost two allocations
+		if i, err := strconv.ParseInt(raw, 10, 64); err == nil {
+			return int(i)
+		}
 	}
 	f, _ := strconv.ParseFloat(raw, 64)
 	return f
