@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -180,6 +181,8 @@ func (r *reader) value() alwayson.Value {
 func decodeValues(dst []alwayson.PropertyValue, data []byte, name func([]byte) string) ([]alwayson.PropertyValue, error) {
 	r := reader{b: data[1:]}
 	n := r.uvarint()
+	const least = 4 // bytes of a value: lengths of name and quality, time, type
+	dst = slices.Grow(dst, int(min(n, uint64(len(r.b)/least))))
 	for ; n > 0 && r.err == nil; n-- {
 		v := alwayson.PropertyValue{Name: name(r.bytes()), Time: r.varint(), Quality: alwayson.QualityGood}
 		if q := r.bytes(); len(q) > 0 {
