@@ -47,8 +47,11 @@ type scheduler struct {
 	idle  chan struct{} // a push ended
 	limit *rate.Limiter // values of a backlog; nil no limit
 	sets  subscriptionSets
-	// lastOK is when a push of any Thing succeeded last. The goroutine's own.
+	// The goroutine's own: when a push of any Thing succeeded last, and room for
+	// the record that is looked at.
 	lastOK time.Time
+	vals   []alwayson.PropertyValue
+	taken  []unit
 
 	// mu guards the following.
 	mu         sync.Mutex

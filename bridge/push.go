@@ -16,7 +16,8 @@ const (
 	poisonTries    = 3               // of a push that the platform fails on without saying that it is bad
 	poisonPatience = 5 * time.Minute // for a platform that fails on everything
 	bodyReserve    = 64
-	knownPerThing  = 64 // names of properties without a binding that are listed
+	valuesRoom     = 256 // values for which a push has room from the start, at most
+	knownPerThing  = 64  // names of properties without a binding that are listed
 )
 
 // unit is what a record is made of: one value, or one event.
@@ -112,6 +113,9 @@ func (s *scheduler) fill(p *push, recs []Record, body int) {
 			s.b.metrics.dropped("damaged", 1)
 			s.b.trouble(r.Thing, "outbox", err.Error())
 		}
+		if p.vals == nil {
+			p.vals = make([]alwayson.PropertyValue, 0, min(len(units)*len(recs), valuesRoom))
+		}
 		from := 0
 		if r.Seq == p.partSeq {
 			from = min(p.partTo, len(units))
@@ -134,15 +138,17 @@ func (s *scheduler) fill(p *push, recs []Record, body int) {
 	}
 }
 
-// units takes a record apart.
+// units takes a record apart. What it gives is good until the next call.
 func (s *scheduler) units(f *flow, r *Record) ([]unit, error) {
 	if len(r.Data) == 0 {
 		return nil, errBadRecord
 	}
 	switch r.Data[0] {
 	case recordValues:
-		vals, err := decodeValues(nil, r.Data, f.propertyName)
-		return valueUnits(nil, vals), err
+		var err error
+		s.vals, err = decodeValues(s.vals[:0], r.Data, f.propertyName)
+		s.taken = valueUnits(s.taken[:0], s.vals)
+		return s.taken, err
 	case recordEvent:
 		e, err := decodeEvent(r.Thing, r.Data)
 		if err != nil {

@@ -2,7 +2,7 @@ package bridge
 
 import (
 	"encoding/binary"
-	"hash/fnv"
+	"sync"
 
 	"thingbridge/edge/alwayson"
 )
@@ -18,23 +18,36 @@ type sentHash struct {
 	value uint64
 }
 
-func hashText(s string) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(s))
-	return h.Sum64()
+// FNV-1a, by hand because the standard library's costs an allocation.
+const (
+	hashStart uint64 = 14695981039346656037
+	hashPrime uint64 = 1099511628211
+)
+
+func hash[T string | []byte](h uint64, s T) uint64 {
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * hashPrime
+	}
+	return h
 }
+
+func hashText(s string) uint64 { return hash(hashStart, s) }
+
+var hashBuffers = sync.Pool{New: func() any { return new(make([]byte, 0, 128)) }}
 
 // hashValue is a hash of value and quality, never 0; time is no part of it.
 func hashValue(v *alwayson.PropertyValue) uint64 {
-	var buf [128]byte
-	data, err := alwayson.AppendValue(buf[:0], v.Value)
+	buf := hashBuffers.Get().(*[]byte)
+	defer hashBuffers.Put(buf)
+	data, err := alwayson.AppendValue((*buf)[:0], v.Value)
 	if err != nil {
 		return 1
 	}
-	h := fnv.New64a()
-	_, _ = h.Write(data)
-	_, _ = h.Write([]byte(v.Quality))
-	return max(1, h.Sum64())
+	const keep = 4096 // a larger buffer is left to the garbage collector
+	if cap(data) <= keep {
+		*buf = data
+	}
+	return max(1, hash(hash(hashStart, data), v.Quality))
 }
 
 // unchangedLocked reports whether a retained value is the one that was learnt
