@@ -2,6 +2,8 @@ package bridge
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,14 +30,19 @@ type keeper struct {
 	changes []mapping.Change    // filters, in the order the Engine gave them
 	waiting map[string]*lateAnnouncement
 	order   []string // of waiting
+	planned bool     // takeLate is
 	limit   *rate.Limiter
 }
 
 // lateAnnouncement is over the rate; a newer one of the same Thing replaces it.
 type lateAnnouncement struct {
-	a    *mapping.Announced
-	kept []func(error)
+	a       *mapping.Announced
+	kept    []func(error)
+	offline bool // the device said so since
 }
+
+// lateUnkept is how many messages of one Thing wait unacknowledged for its turn.
+const lateUnkept = 4
 
 func newKeeper(b *Bridge) *keeper {
 	return &keeper{b: b, wake: make(chan struct{}, 1), names: map[string]struct{}{},
@@ -61,26 +68,62 @@ func (k *keeper) filters(c mapping.Change) {
 	signal(k.wake)
 }
 
-// later puts an announcement that is over the rate aside; it reports whether it did.
+// later puts an announcement that is over the rate aside; it reports whether it
+// did. One that is retained is acknowledged at once, since it comes with every
+// connection. Others stay unacknowledged until they are kept, the newest few of
+// each Thing: a broker that waits for many acknowledgements sends nothing more.
 func (k *keeper) later(a *mapping.Announced, kept func(error)) bool {
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	name := a.Device.Thing
-	if w := k.waiting[name]; w != nil {
+	w := k.waiting[name]
+	switch {
+	case w != nil:
 		w.a = &mapping.Announced{Device: a.Device, Live: a.Live || w.a.Live}
-		w.kept = append(w.kept, kept)
-		return true
-	}
-	if k.limit == nil || (len(k.waiting) == 0 && k.limit.Allow()) {
+		w.offline = w.offline && !a.Live
+	case k.limit == nil || (len(k.waiting) == 0 && k.limit.Allow()):
+		k.mu.Unlock()
 		return false
+	case len(k.waiting) >= k.b.opt.Limits.Things:
+		k.mu.Unlock()
+		k.b.refuse(a, &refusalError{"limit", fmt.Sprintf("as many announcements as limits.things (%d) wait already", k.b.opt.Limits.Things)})
+		kept(nil)
+		return true
+	default:
+		k.b.metrics.late.Inc()
+		w = &lateAnnouncement{a: a}
+		k.waiting[name] = w
+		k.orderLocked(name)
+		k.planLocked()
 	}
-	k.b.metrics.late.Inc()
-	if len(k.waiting) == 0 {
+	settled := kept
+	if !a.Device.Retained {
+		settled = nil
+		w.kept = append(w.kept, kept)
+		if len(w.kept) > lateUnkept {
+			settled, w.kept = w.kept[0], w.kept[1:]
+		}
+	}
+	k.mu.Unlock()
+	if settled != nil {
+		settled(nil)
+	}
+	return true
+}
+
+// orderLocked puts name at the end of the line; what waits no longer is taken
+// out when it is the most.
+func (k *keeper) orderLocked(name string) {
+	if len(k.order) > 2*len(k.waiting)+64 {
+		k.order = slices.DeleteFunc(k.order, func(n string) bool { return n == name || k.waiting[n] == nil })
+	}
+	k.order = append(k.order, name)
+}
+
+func (k *keeper) planLocked() {
+	if !k.planned {
+		k.planned = true
 		k.b.timers.after(time.Second/4, k.takeLate)
 	}
-	k.waiting[name] = &lateAnnouncement{a: a, kept: []func(error){kept}}
-	k.order = append(k.order, name)
-	return true
 }
 
 // forgetLater drops an announcement that waits, because something newer was said.
@@ -96,35 +139,60 @@ func (k *keeper) forgetLater(name string) {
 	}
 }
 
+// presenceLater notes the presence of a Thing whose announcement waits: what
+// the device said after it counts.
+func (k *keeper) presenceLater(name string, online bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if w := k.waiting[name]; w != nil {
+		w.offline = !online
+	}
+}
+
 // takeLate registers as many waiting announcements as the rate allows.
 func (k *keeper) takeLate() {
 	for {
-		k.mu.Lock()
-		for len(k.order) > 0 && k.waiting[k.order[0]] == nil {
-			k.order = k.order[1:]
-		}
-		if len(k.order) == 0 {
-			k.mu.Unlock()
+		w := k.nextLate()
+		if w == nil {
 			return
 		}
-		if !k.limit.Allow() {
-			k.b.timers.after(time.Second/4, k.takeLate)
-			k.mu.Unlock()
-			return
+		a := w.a
+		if w.offline {
+			a = &mapping.Announced{Device: a.Device}
 		}
-		name := k.order[0]
-		k.order = k.order[1:]
-		w := k.waiting[name]
-		delete(k.waiting, name)
-		k.mu.Unlock()
 		k.b.life.Lock()
-		k.b.register(w.a, func(err error) {
+		k.b.register(a, func(err error) {
 			for _, kept := range w.kept {
 				kept(err)
 			}
 		})
+		if t := k.b.thing(a.Device.Thing); t != nil && w.a.Live && !a.Live {
+			k.b.marker.probe(k.b, t)
+		}
 		k.b.unlockLife()
 	}
+}
+
+// nextLate takes out the announcement whose turn it is; nil: nobody's, for now.
+func (k *keeper) nextLate() *lateAnnouncement {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.planned = false
+	for len(k.order) > 0 && k.waiting[k.order[0]] == nil {
+		k.order = k.order[1:]
+	}
+	if len(k.order) == 0 {
+		return nil
+	}
+	if !k.limit.Allow() {
+		k.planLocked()
+		return nil
+	}
+	name := k.order[0]
+	k.order = k.order[1:]
+	w := k.waiting[name]
+	delete(k.waiting, name)
+	return w
 }
 
 func (k *keeper) expireLater(t *thing, d time.Duration) {

@@ -20,7 +20,7 @@ func (b *Bridge) announced(a *mapping.Announced, r *receipt) {
 	b.metrics.announcements.Inc()
 	b.life.Lock()
 	defer b.unlockLife()
-	if b.unchanged(a) {
+	if b.unchanged(a, r) {
 		b.keeper.forgetLater(a.Device.Thing)
 		return
 	}
@@ -40,7 +40,7 @@ func (b *Bridge) announced(a *mapping.Announced, r *receipt) {
 
 // unchanged handles an announcement that says nothing new: it shows the device,
 // and a live one ends an offline.
-func (b *Bridge) unchanged(a *mapping.Announced) bool {
+func (b *Bridge) unchanged(a *mapping.Announced, r *receipt) bool {
 	b.mu.Lock()
 	t := b.things[a.Device.Thing]
 	if t == nil || t.leaving || !sameDevice(t.device, a.Device) {
@@ -59,7 +59,7 @@ func (b *Bridge) unchanged(a *mapping.Announced) bool {
 		b.note(func() {
 			b.log.Info("presence changed", "thing", t.name, "online", true, "why", "device announced itself")
 		})
-		b.saver.thing(t.name, nil)
+		b.savePresence(t, r)
 	}
 	b.afterAnnounce(t, a.Live)
 	return true
@@ -192,6 +192,11 @@ func (b *Bridge) refuse(a *mapping.Announced, why *refusalError) {
 	d := a.Device
 	b.metrics.reject("announce", why.reason)
 	key := why.reason
+	b.mu.Lock()
+	if t := b.things[d.Thing]; t != nil {
+		b.marker.sawLocked(t) // its announcement is there, though it is no good
+	}
+	b.mu.Unlock()
 	if why.reason == "clash" {
 		key += "/" + d.Thing
 		b.mu.Lock()
@@ -275,10 +280,14 @@ func (b *Bridge) presence(p *mapping.Presence, r *receipt) {
 		b.profilePresence(p)
 		return
 	}
+	b.keeper.presenceLater(p.Thing, p.Online)
 	b.mu.Lock()
 	t := b.things[p.Thing]
 	if t == nil {
 		b.early.put(p.Thing, !p.Online)
+		if c, ok := b.clashes[p.Thing]; ok && !p.Online {
+			b.clashes[p.Thing] = clashing{c.text, &mapping.Announced{Device: c.a.Device}}
+		}
 		b.mu.Unlock()
 		return
 	}
@@ -291,12 +300,7 @@ func (b *Bridge) presence(p *mapping.Presence, r *receipt) {
 	now := t.online()
 	b.mu.Unlock()
 	if change {
-		if r != nil {
-			r.add()
-			b.saver.thing(t.name, r.done)
-		} else {
-			b.saver.thing(t.name, nil)
-		}
+		b.savePresence(t, r)
 	}
 	if was != now {
 		b.reconsider(t)
@@ -308,6 +312,16 @@ func (b *Bridge) presence(p *mapping.Presence, r *receipt) {
 	if p.Online {
 		b.asks.thing(mapping.AskPresence, t)
 	}
+}
+
+// savePresence has the presence kept before its message is acknowledged.
+func (b *Bridge) savePresence(t *thing, r *receipt) {
+	if r == nil {
+		b.saver.thing(t.name, nil)
+		return
+	}
+	r.add()
+	b.saver.thing(t.name, r.done)
 }
 
 func (b *Bridge) profilePresence(p *mapping.Presence) {

@@ -1,0 +1,153 @@
+package bridge_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"thingbridge/bridge"
+	"thingbridge/bridge/store"
+)
+
+func onePerSecond(o *bridge.Options) { o.Limits.AnnouncementsPerSecond = 1 }
+
+func TestPresenceCountsThatCameAfterAnAnnouncementWhichWaits(t *testing.T) {
+	type step struct{ topic, payload string }
+	for _, c := range []struct {
+		name  string
+		steps []step
+		want  string
+	}{
+		{"announced live, then offline", []step{{announce, "{}"}, {status, "offline"}}, bridge.StateOffline},
+		{"announced live, then offline and online", []step{{announce, "{}"}, {status, "offline"}, {status, "online"}}, bridge.StateReady},
+		{"offline, then announced live", []step{{status, "offline"}, {announce, "{}"}}, bridge.StateReady},
+		{"announced live again after offline", []step{{announce, "{}"}, {status, "offline"}, {announce, `{"description":"x"}`}}, bridge.StateReady},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, pump("temp"), func(r *rig) {
+				r.live("things/other/announce", "{}") // takes the second's turn
+				for _, s := range c.steps {
+					r.live(s.topic, s.payload)
+				}
+				r.mustState("pump-1", "forgotten")
+				time.Sleep(3 * time.Second)
+				synctest.Wait()
+				r.mustState("pump-1", c.want)
+				if r.platform.isWanted("pump-1") != (c.want == bridge.StateReady) {
+					t.Error("the platform was told otherwise")
+				}
+			}, onePerSecond)
+		})
+	}
+}
+
+func TestAnOfflineAfterNewDefinitionsThatWaitStands(t *testing.T) {
+	bubble(t, pump("temp"), func(r *rig) {
+		r.live(announce, "{}")
+		r.live(announce, `{"description":"x"}`)
+		r.live(status, "offline")
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		r.mustState("pump-1", bridge.StateOffline)
+	}, onePerSecond)
+}
+
+func TestTheHeirOfANameIsNotBoundWhileItIsOffline(t *testing.T) {
+	bubble(t, pump("temp"), func(r *rig) {
+		r.retained(announce, "{}")
+		r.live("things/PUMP-1/announce", "{}")
+		r.live("things/PUMP-1/status", "offline")
+		r.live(announce, "")
+		r.mustState("PUMP-1", bridge.StateOffline)
+		if r.platform.isWanted("PUMP-1") {
+			t.Error("wanted on the platform")
+		}
+	})
+}
+
+func TestAnnouncementsThatWaitHoldUpTheBrokerNoMoreThanTheyMust(t *testing.T) {
+	bubble(t, nil, func(r *rig) {
+		r.live("things/other/announce", "{}")
+		r.retained("things/kept/announce", "{}")
+		if r.acks("things/kept/announce", "{}") != 1 {
+			t.Error("a retained announcement that waits is not acknowledged, though it comes again")
+		}
+		for range 10 {
+			r.live(announce, "{}")
+		}
+		if n := r.acks(announce, "{}"); n != 6 {
+			t.Errorf("of ten live announcements of a Thing %d are acknowledged, want 6", n)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if n := r.acks(announce, "{}"); n != 10 {
+			t.Errorf("%d are acknowledged in the end, want 10", n)
+		}
+	}, onePerSecond)
+}
+
+func TestAnnouncementsThatWaitAreBounded(t *testing.T) {
+	bubble(t, nil, func(r *rig) {
+		for _, name := range []string{"a", "b", "c", "d"} {
+			r.live("things/"+name+"/announce", "{}")
+		}
+		if n := r.acks("things/d/announce", "{}"); n != 1 {
+			t.Errorf("the one too many is acknowledged %d times, want once", n)
+		}
+		if len(r.b.Status().Problems) == 0 {
+			t.Error("it is not shown")
+		}
+	}, onePerSecond, func(o *bridge.Options) { o.Limits.Things = 2 })
+}
+
+// failing is a Store whose disk can be made to fail.
+type failing struct {
+	*store.Store
+	mu  sync.Mutex
+	err error
+}
+
+func (f *failing) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+}
+
+func (f *failing) Sync() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return errors.Join(f.err, f.Store.Sync())
+}
+
+func TestPresenceIsKeptBeforeItsMessageIsAcknowledged(t *testing.T) {
+	disk := &failing{Store: store.NewMemory()}
+	bubble(t, pump("temp"), func(r *rig) {
+		r.retained(announce, "{}")
+		r.live(status, "offline")
+		disk.fail(errors.New("disk"))
+		before := r.acks(announce, "{}")
+		r.live(announce, "{}")
+		r.mustState("pump-1", bridge.StateReady)
+		if r.acks(announce, "{}") != before {
+			t.Error("acknowledged, though a restart would find the Thing offline")
+		}
+	}, func(o *bridge.Options) { o.Store = disk })
+}
+
+func TestARefusedAnnouncementIsNoSignThatTheDeviceLeft(t *testing.T) {
+	bubble(t, pump("temp"), func(r *rig) {
+		const taken = `{"identifier":"SN1"}`
+		r.retained("things/a/announce", taken)
+		r.retained(announce, "{}")
+		r.retained(announce, taken)
+		r.bus.jobs.add(func() { r.b.BusDown(1, nil) })
+		r.retained("things/a/announce", taken)
+		r.retained(announce, taken)
+		r.bus.jobs.add(func() { r.b.BusUp(2) })
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		r.mustState("pump-1", bridge.StateReady)
+	})
+}
