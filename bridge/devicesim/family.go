@@ -37,9 +37,13 @@ type family struct {
 	// each speaks for itself. Devices of one gateway share one connection; its will
 	// is the connection's, and it gets what owner names "".
 	gateway func(devices []device) device
-	// owner gives the name of the device that a topic is for; "" if none.
+	// owner gives the name of the device that a topic is for, or everyone; "" if none.
 	owner func(topic string) string
 }
+
+// everyone is what owner names when a topic is for all devices. No device can
+// be called so: names hold no "+".
+const everyone = "+"
 
 var families = map[string]family{
 	"native": {make: newNative, owner: nativeOwner},

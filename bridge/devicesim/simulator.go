@@ -269,11 +269,20 @@ func (c *crew) receive(topic string, payload []byte) {
 }
 
 func (c *crew) handle(r request) []message {
-	d := c.byName[c.sim.family.owner(r.topic)]
+	now := time.Now()
+	owner := c.sim.family.owner(r.topic)
+	if owner == everyone {
+		var out []message
+		for _, d := range c.devices {
+			out = append(out, d.handle(r.topic, r.payload, now)...)
+		}
+		return out
+	}
+	d := c.byName[owner]
 	if d == nil {
 		return nil
 	}
-	return d.handle(r.topic, r.payload, time.Now())
+	return d.handle(r.topic, r.payload, now)
 }
 
 func (c *crew) send(ctx context.Context, conn *client, out []message) error {

@@ -1,0 +1,60 @@
+package devicesim
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestATasmotaDeviceAnswersLikeOne and the others try what the device side
+// promises; the presets are tried against it in the integration tests.
+func TestATasmotaDeviceAnswersLikeOne(t *testing.T) {
+	b := startBroker(t)
+	c, ch := listen(t, b, "stat/plug-1/+", "tele/plug-1/+", "tasmota/discovery/#")
+	_, stop := simulate(t, Options{Access: Access{Broker: b.URL()}, Family: "tasmota", Prefix: "plug-", Interval: time.Hour, OneConnectionPerDevice: true})
+	until(t, ch, "config", func(h heard) bool { return strings.HasSuffix(h.topic, tasmotaMAC("plug-1")+"/config") })
+	until(t, ch, "sensors", func(h heard) bool { return strings.HasSuffix(h.topic, "/sensors") && strings.Contains(h.payload, "ENERGY") })
+	for _, step := range []struct{ command, payload, topic, want string }{
+		{"Power", "OFF", "stat/plug-1/RESULT", `{"POWER":"OFF"}`},
+		{"POWER1", "TOGGLE", "stat/plug-1/POWER", "ON"},
+		{"TelePeriod", "60", "stat/plug-1/RESULT", `{"TelePeriod":60}`},
+		{"Fly", "", "stat/plug-1/RESULT", `{"Command":"Unknown"}`},
+		{"Status", "8", "stat/plug-1/STATUS8", ""},
+	} {
+		c.Publish("cmnd/plug-1/"+step.command, 1, false, step.payload)
+		until(t, ch, step.want, func(h heard) bool { return h.topic == step.topic && (step.want == "" || h.payload == step.want) })
+	}
+	stop()
+	until(t, ch, "goodbye", func(h heard) bool { return h.topic == "tele/plug-1/LWT" && h.payload == "Offline" })
+}
+
+func TestAShellyAnswersWhereItIsTold(t *testing.T) {
+	b := startBroker(t)
+	c, ch := listen(t, b, "me/rpc", "plug-1/online", "plug-1/events/rpc")
+	simulate(t, Options{Access: Access{Broker: b.URL()}, Family: "shelly", Prefix: "plug-", Interval: time.Hour, OneConnectionPerDevice: true})
+	until(t, ch, "online", func(h heard) bool { return h.topic == "plug-1/online" && h.payload == "true" })
+	for i, step := range []struct{ request, want string }{
+		{`{"id":1,"src":"me","method":"Switch.Set","params":{"id":0,"on":false}}`, `{"dst":"me","id":1,"result":{"was_on":true},"src":"plug-1"}`},
+		{`{"id":2,"src":"me","method":"Switch.Set","params":{"id":9,"on":false}}`, `{"dst":"me","error":{"code":-105,"message":"Argument 'id', value 9 not found!"},"id":2,"src":"plug-1"}`},
+		{`{"id":3,"src":"me","method":"Nothing"}`, `{"dst":"me","error":{"code":404,"message":"No handler for Nothing"},"id":3,"src":"plug-1"}`},
+	} {
+		c.Publish("plug-1/rpc", 1, false, step.request)
+		until(t, ch, step.want, func(h heard) bool { return h.topic == "me/rpc" && h.payload == step.want })
+		if i == 0 {
+			until(t, ch, "notification", func(h heard) bool { return strings.Contains(h.payload, `"output":false`) })
+		}
+	}
+}
+
+func TestAllOldShelliesAnswerTheCommonCommand(t *testing.T) {
+	b := startBroker(t)
+	c, ch := listen(t, b, "shellies/announce", "shellies/+/relay/0", "shellies/+/online")
+	simulate(t, Options{Access: Access{Broker: b.URL()}, Family: "shelly-gen1", Prefix: "r", Count: 2, Interval: time.Hour})
+	until(t, ch, "online", func(h heard) bool { return h.topic == "shellies/shelly1pm-r2/online" && h.payload == "true" })
+	until(t, ch, "announcement", func(h heard) bool { return h.topic == "shellies/announce" })
+	c.Publish("shellies/command", 1, false, "announce")
+	until(t, ch, "first", func(h heard) bool { return strings.Contains(h.payload, `"shelly1pm-r1"`) })
+	until(t, ch, "second", func(h heard) bool { return strings.Contains(h.payload, `"shelly1pm-r2"`) })
+	c.Publish("shellies/shelly1pm-r2/relay/0/command", 1, false, "off")
+	until(t, ch, "state", func(h heard) bool { return h.topic == "shellies/shelly1pm-r2/relay/0" && h.payload == "off" })
+}
