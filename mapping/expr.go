@@ -115,7 +115,10 @@ func firstLine(s string) string {
 
 // hiddenBuiltins would make an expression's result depend on the clock or the
 // machine, or are replaced by functions of our own.
-var hiddenBuiltins = []string{"now", "date", "duration", "timezone", "toJSON", "fromJSON", "flatten", "get", "fromBase64"}
+var hiddenBuiltins = []string{
+	"now", "date", "duration", "timezone", "toJSON", "fromJSON", "flatten", "get", "fromBase64",
+	"uniq", "repeat", "replace", "join",
+}
 
 func compileOptions() []expr.Option {
 	opts := []expr.Option{
@@ -134,6 +137,9 @@ func compileOptions() []expr.Option {
 		opts = append(opts, expr.Function(name, fn))
 	}
 	for name, fn := range innerFunctions {
+		opts = append(opts, expr.Function(name, fn))
+	}
+	for name, fn := range chargeFunctions {
 		opts = append(opts, expr.Function(name, fn))
 	}
 	return opts
@@ -289,6 +295,11 @@ func (in *inspector) visit(n ast.Node, depth int) {
 		in.declared[n.Name]--
 	case *ast.BinaryNode:
 		in.deep = in.deep || n.Operator == ".."
+		if n.Operator == "matches" {
+			if _, err := patternProgram(n.Right); err != nil {
+				in.fail(n, "%s", err)
+			}
+		}
 		in.visitAll(children(n), depth)
 	default:
 		in.visitAll(children(n), depth)
@@ -341,9 +352,6 @@ type machine struct {
 	budget budget
 }
 
-// budget is what closures may still visit.
-type budget struct{ items int }
-
 // run evaluates x; lookup gives the value of each free name.
 func (x *expression) run(lookup func(name string) any) (any, error) {
 	if x.fixed {
@@ -356,9 +364,12 @@ func (x *expression) run(lookup func(name string) any) (any, error) {
 	for _, name := range x.free {
 		m.env[name] = lookup(name)
 	}
-	m.budget.items = itemBudget
+	m.budget = budget{items: itemBudget, work: workBudget}
 	m.env[budgetName] = &m.budget
 	v, err := m.vm.Run(x.program, m.env)
+	if err == nil {
+		err = m.budget.read(v, 1, true)
+	}
 	clear(m.env)
 	vmPool.Put(m)
 	if err != nil {

@@ -1,7 +1,6 @@
 package mapping
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
@@ -32,7 +31,7 @@ func (tolerance) Visit(n *ast.Node) {
 		if to == nil {
 			to = &ast.NilNode{}
 		}
-		ast.Patch(n, call("_slice", v.Node, from, to))
+		ast.Patch(n, call("_slice", v.Node, from, to, budgetNode()))
 	case *ast.BinaryNode:
 		patchBinary(n, v)
 	case *ast.UnaryNode:
@@ -46,16 +45,29 @@ func (tolerance) Visit(n *ast.Node) {
 		}
 	case *ast.ConditionalNode:
 		v.Cond = call("_bool", v.Cond)
+	case *ast.CallNode:
+		if callee, ok := v.Callee.(*ast.IdentifierNode); ok {
+			charge(callee.Value, v.Arguments)
+		}
 	case *ast.BuiltinNode:
-		if len(v.Arguments) > 1 {
-			if p, ok := v.Arguments[1].(*ast.PredicateNode); ok {
-				v.Arguments[0] = call("_list", v.Arguments[0], &ast.IdentifierNode{Value: budgetName})
-				if truthful[v.Name] {
-					p.Node = call("_bool", p.Node)
-				}
-			}
+		p, closure := predicate(v)
+		if !closure {
+			charge(v.Name, v.Arguments)
+			return
+		}
+		v.Arguments[0] = call("_list", v.Arguments[0], budgetNode())
+		if truthful[v.Name] {
+			p.Node = call("_bool", p.Node)
 		}
 	}
+}
+
+func predicate(v *ast.BuiltinNode) (*ast.PredicateNode, bool) {
+	if len(v.Arguments) < 2 {
+		return nil, false
+	}
+	p, ok := v.Arguments[1].(*ast.PredicateNode)
+	return p, ok
 }
 
 // truthful are the builtins whose closure yields a truth value.
@@ -69,11 +81,17 @@ func patchBinary(n *ast.Node, v *ast.BinaryNode) {
 	case "and", "or", "&&", "||":
 		v.Left, v.Right = call("_bool", v.Left), call("_bool", v.Right)
 	case "contains", "startsWith", "endsWith", "matches":
-		v.Left = call("_text", v.Left)
+		v.Left = call("_text", v.Left, budgetNode(), &ast.IntegerNode{Value: textWeight(v.Operator, v.Right)})
+	case "==", "!=":
+		if !needsNoCharge(v.Left) && !needsNoCharge(v.Right) {
+			v.Left = call("_read", v.Left, budgetNode(), &ast.IntegerNode{Value: 1}, &ast.BoolNode{Value: true})
+		}
 	case "in":
-		v.Right = call("_in", v.Right)
+		if !needsNoCharge(v.Right) {
+			v.Right = call("_in", v.Right, budgetNode())
+		}
 	case "+", "-", "*", "/", "%", "**", "^", "<", "<=", ">", ">=":
-		ast.Patch(n, call("_"+v.Operator, v.Left, v.Right))
+		ast.Patch(n, call("_"+v.Operator, v.Left, v.Right, budgetNode()))
 	}
 }
 
@@ -94,11 +112,28 @@ func constantNumber(n ast.Node) any {
 // innerFunctions are what the rewritten nodes call; no expression can name them.
 var innerFunctions = map[string]func(...any) (any, error){
 	"_member": func(p ...any) (any, error) { return member(p[0], p[1]), nil },
-	"_slice":  func(p ...any) (any, error) { return slice(p[0], p[1], p[2]), nil },
-	"_list":   func(p ...any) (any, error) { return boundedList(p[0], p[1].(*budget)) },
-	"_bool":   func(p ...any) (any, error) { return truth(p[0]) },
-	"_text":   func(p ...any) (any, error) { return textOrNone(p[0]) },
-	"_in":     func(p ...any) (any, error) { return container(p[0]), nil },
+	"_slice": func(p ...any) (any, error) {
+		if err := p[3].(*budget).read(p[0], 1, false); err != nil {
+			return nil, err
+		}
+		return slice(p[0], p[1], p[2]), nil
+	},
+	"_list": func(p ...any) (any, error) { return boundedList(p[0], p[1].(*budget)) },
+	"_bool": func(p ...any) (any, error) { return truth(p[0]) },
+	"_text": func(p ...any) (any, error) {
+		if err := p[1].(*budget).read(p[0], p[2].(int), false); err != nil {
+			return nil, err
+		}
+		return textOrNone(p[0])
+	},
+	"_in": func(p ...any) (any, error) {
+		if _, object := p[0].(map[string]any); !object {
+			if err := p[1].(*budget).read(p[0], 1, true); err != nil {
+				return nil, err
+			}
+		}
+		return container(p[0]), nil
+	},
 	"_negate": func(p ...any) (any, error) {
 		if p[0] == nil {
 			return nil, nil
@@ -123,6 +158,9 @@ func arithmetic(op func(a, b any) any) func(...any) (any, error) {
 		if p[0] == nil || p[1] == nil {
 			return nil, nil
 		}
+		if err := p[2].(*budget).texts(p[0], p[1]); err != nil {
+			return nil, err
+		}
 		return op(p[0], p[1]), nil
 	}
 }
@@ -132,6 +170,9 @@ func comparison(op func(a, b any) bool) func(...any) (any, error) {
 		if p[0] == nil || p[1] == nil {
 			return false, nil
 		}
+		if err := p[2].(*budget).texts(p[0], p[1]); err != nil {
+			return nil, err
+		}
 		return op(p[0], p[1]), nil
 	}
 }
@@ -139,7 +180,7 @@ func comparison(op func(a, b any) bool) func(...any) (any, error) {
 func add(a, b any) any {
 	if x, ok := a.(string); ok {
 		if y, ok := b.(string); ok && len(x)+len(y) > maxJoinedText {
-			panic(errors.New("the text grows over 1 MiB"))
+			panic(errLongText)
 		}
 	}
 	return runtime.Add(a, b)

@@ -52,6 +52,10 @@ var functions = map[string]func(...any) (any, error){
 	"readText":   readTextFunction,
 	"thingName":  thingNameFunction,
 	"literal":    literalFunction,
+	"uniq":       uniqFunction,
+	"repeat":     repeatFunction,
+	"replace":    replaceFunction,
+	"join":       joinFunction,
 }
 
 func one(name string, p []any) (any, error) {
