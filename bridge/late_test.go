@@ -124,7 +124,7 @@ func (f *failing) Sync() error {
 func TestPresenceIsKeptBeforeItsMessageIsAcknowledged(t *testing.T) {
 	disk := &failing{Store: store.NewMemory()}
 	bubble(t, pump("temp"), func(r *rig) {
-		r.retained(announce, "{}")
+		r.live(announce, "{}")
 		r.live(status, "offline")
 		disk.fail(errors.New("disk"))
 		before := r.acks(announce, "{}")
