@@ -106,8 +106,11 @@ func (q *outQueue) confirm(p *publication) {
 	q.bytes -= p.size()
 	q.reportLocked()
 	last := q.items.len() == 0
+	waiting := q.items.len() > q.sent
 	q.mu.Unlock()
-	signal(q.added)
+	if waiting {
+		signal(q.added) // there is room in the window for it now
+	}
 	if last {
 		signal(q.empty)
 	}

@@ -216,8 +216,10 @@ func (s *session) publish() {
 }
 
 func (s *session) settle(inFlight <-chan sent) {
+	timer := time.NewTimer(s.bus.opt.AckTimeout)
+	defer timer.Stop()
 	for f := range inFlight {
-		if err := s.await(f.token); err != nil {
+		if err := s.await(f.token, timer); err != nil {
 			s.fail(err)
 			for range inFlight {
 			}
@@ -228,15 +230,15 @@ func (s *session) settle(inFlight <-chan sent) {
 }
 
 // await waits for one confirmation. A token that is done without an error means
-// PUBACK here, because no client of ours outlives its connection.
-func (s *session) await(token paho.Token) error {
+// PUBACK here, because no client of ours outlives its connection. timer is the
+// caller's to reuse.
+func (s *session) await(token paho.Token, timer *time.Timer) error {
 	select {
 	case <-token.Done():
 		return token.Error()
 	default:
 	}
-	timer := time.NewTimer(s.bus.opt.AckTimeout)
-	defer timer.Stop()
+	timer.Reset(s.bus.opt.AckTimeout)
 	select {
 	case <-token.Done():
 		return token.Error()
