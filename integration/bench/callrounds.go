@@ -40,7 +40,7 @@ func (m *machine) calls(b *broker, window string, inFlights []int) error {
 	best := 0.0
 	for _, n := range inFlights {
 		err := m.profiled(br, fmt.Sprintf("calls %d in flight", n), func() error {
-			rate, err := m.callRound(br, "calls"+window, n, closedLoop(n, m.plan.callTime, direct.call), p.caller())
+			rate, err := m.callRound(br, "calls"+window, n, direct.call, p.caller())
 			best = max(best, rate)
 			return err
 		})
@@ -60,10 +60,8 @@ func (m *machine) calls(b *broker, window string, inFlights []int) error {
 	return nil
 }
 
-func (m *machine) callRound(br *bridge, section string, n int, limit callResult, call caller) (float64, error) {
-	before := br.cpu()
-	got := closedLoop(n, m.plan.callTime, call)
-	cpu := br.cpu() - before
+func (m *machine) callRound(br *bridge, section string, n int, direct, through caller) (float64, error) {
+	limit, got, cpu := alternate(n, m.plan.callTime, direct, through, br.cpu)
 	if err := errors.Join(got.err("through the bridge"), limit.err("direct")); err != nil {
 		return 0, fmt.Errorf("%d in flight: %w", n, err)
 	}

@@ -104,6 +104,8 @@ type caller func(ctx context.Context, thing int) error
 
 // callResult is what many calls came to.
 type callResult struct {
+	took      []time.Duration // sorted
+	elapsed   time.Duration
 	perSecond float64
 	p50, p99  time.Duration
 	calls     int
@@ -142,6 +144,29 @@ func closedLoop(inFlight int, limit time.Duration, call caller) callResult {
 	}
 	group.Wait()
 	return c.result(time.Since(started))
+}
+
+// alternate keeps calls of two ways in flight, in turns, so that what else the
+// machine does falls on both alike. It also gives the processor time that
+// `busy` used during b's turns.
+func alternate(inFlight int, limit time.Duration, a, b caller, busy func() time.Duration) (ra, rb callResult, cpu time.Duration) {
+	const turns = 8
+	for range turns {
+		ra = ra.and(closedLoop(inFlight, limit/turns, a))
+		before := busy()
+		rb = rb.and(closedLoop(inFlight, limit/turns, b))
+		cpu += busy() - before
+	}
+	return ra, rb, cpu
+}
+
+// and joins the results of two times.
+func (r callResult) and(other callResult) callResult {
+	c := collector{took: append(r.took, other.took...), failed: r.failed + other.failed, first: r.firstErr}
+	if c.first == nil {
+		c.first = other.firstErr
+	}
+	return c.result(r.elapsed + other.elapsed)
 }
 
 // openLoop starts calls at a fixed rate, whatever became of those before.
@@ -196,6 +221,7 @@ func (c *collector) fail(err error) {
 func (c *collector) result(elapsed time.Duration) callResult {
 	slices.Sort(c.took)
 	return callResult{
+		took: c.took, elapsed: elapsed,
 		perSecond: float64(len(c.took)) / elapsed.Seconds(), calls: len(c.took), failed: c.failed, firstErr: c.first,
 		p50: quantile(c.took, 0.50), p99: quantile(c.took, 0.99),
 	}

@@ -9,7 +9,7 @@
 // calls the platform runs in this process, so that a call starts without REST.
 //
 // Order: rounds go one after the other, and within a round a limit is measured
-// right beside what it limits. Loss: QoS 0 load stays less than the bridge's inbox
+// right beside what it limits; calls of both ways take turns. Loss: QoS 0 load stays less than the bridge's inbox
 // ahead of what the platform has acknowledged; what is lost all the same ends the
 // measurement with its number. Blocking: each loop is bounded in count and in time.
 // Goroutines and processes: every process started is ended by its process id,

@@ -176,8 +176,9 @@ func measure() error {
 	rounds := flag.Int("rounds", 0, "how many rounds, instead of the mode's own number")
 	only := flag.String("only", "", "parts to measure, of calls,values,window,things; empty: all")
 	profiles := flag.String("profiles", "", "directory for profiles of the bridge, one set for each measurement; they cost a little")
+	program := flag.String("program", "", "a thingbridge that is built already, to compare two; without it this tree is built")
 	flag.Parse()
-	m := &machine{plan: shortPlan(), only: *only, profiles: *profiles, table: &table{aims: aims()}, progress: os.Stderr}
+	m := &machine{plan: shortPlan(), only: *only, profiles: *profiles, binary: *program, table: &table{aims: aims()}, progress: os.Stderr}
 	if *full {
 		m.plan = fullPlan()
 	}

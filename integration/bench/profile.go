@@ -53,8 +53,12 @@ func init() {
 }
 `
 
-// build builds the program; with profiles, by adding the profiler to it.
+// build builds the program, unless one was named; with profiles, by adding the
+// profiler to it.
 func (m *machine) build() error {
+	if m.binary != "" {
+		return nil
+	}
 	m.binary = filepath.Join(m.dir, "thingbridge")
 	args := []string{"build", "-o", m.binary}
 	if m.profiles != "" {
