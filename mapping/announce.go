@@ -170,9 +170,6 @@ func (h *handler) finishDevice(r *rule, name, raw string, parts []Part) {
 		h.reject(name, r.id, reason, err.Error())
 		return
 	}
-	if LongThingName(name) {
-		h.reject(name, r.id, ReasonName, "the Thing name has over 127 bytes; it is kept, but parts of the platform may cut it")
-	}
 	h.dst = append(h.dst, &Announced{Device: dev, Live: !h.in.Retained && r.announce.each == nil})
 }
 

@@ -18,6 +18,7 @@ type builder struct {
 	defs     *Definitions
 	key      []byte         // what the definitions were made of, to share equal ones
 	said     map[string]any // by define or the decoder, over all parts
+	owned    bool           // said is the builder's own
 	rules    map[string]any
 	learned  []Var
 }
@@ -161,7 +162,7 @@ func (b *builder) part(d *Device, p *Part, s *scope) error {
 	switch v := v.(type) {
 	case nil:
 	case map[string]any:
-		b.said = mergeSaid(b.said, v)
+		b.say(v)
 	default:
 		return fmt.Errorf("%w, not %s", errNotObject, kindOf(v))
 	}
@@ -187,7 +188,9 @@ func (b *builder) decode(d *Device, p *Part, s *scope) error {
 		for _, name := range sortedKeys(frags[i].Let) {
 			b.learned = mergeVars(b.learned, []Var{{Name: name, Value: frags[i].Let[name], Let: true}})
 		}
-		b.said = mergeSaid(b.said, frags[i].Rules)
+		if frags[i].Rules != nil {
+			b.say(frags[i].Rules)
+		}
 	}
 	return nil
 }

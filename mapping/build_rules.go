@@ -160,35 +160,54 @@ func (d *Definitions) mergeUnder(o *Definitions) {
 	}
 }
 
-// mergeSaid joins what two announcements of one device say: objects member by
-// member, lists and rules one after the other, else the later. Neither is changed.
-func mergeSaid(have, add map[string]any) map[string]any {
-	if have == nil {
-		return add
+// say adds what one announcement says to what others said: objects member by
+// member, lists and rules one after the other, else the later.
+func (b *builder) say(m map[string]any) {
+	switch {
+	case b.said == nil:
+		b.said = m
+		return
+	case !b.owned:
+		b.said, b.owned = copyObjects(b.said).(map[string]any), true
 	}
-	out := make(map[string]any, len(have)+len(add))
-	for k, v := range have {
-		out[k] = v
-	}
+	addSaid(b.said, m)
+}
+
+// addSaid adds to have, which nothing else holds; add is not changed.
+func addSaid(have, add map[string]any) {
 	for k, v := range add {
 		switch k {
 		case "presence", "leave", "ask":
-			out[k] = append(asList(out[k]), asList(v)...)
+			have[k] = append(asList(have[k]), asList(v)...)
 			continue
 		}
-		switch old := out[k].(type) {
+		switch v := v.(type) {
+		case nil:
+			continue
 		case map[string]any:
-			if m, ok := v.(map[string]any); ok {
-				v = mergeSaid(old, m)
+			if old, ok := have[k].(map[string]any); ok {
+				addSaid(old, v)
+				continue
 			}
 		case []any:
-			if l, ok := v.([]any); ok {
-				v = append(append([]any{}, old...), l...)
+			if old, ok := have[k].([]any); ok {
+				have[k] = append(old[:len(old):len(old)], v...)
+				continue
 			}
 		}
-		if v != nil {
-			out[k] = v
-		}
+		have[k] = copyObjects(v)
+	}
+}
+
+// copyObjects copies objects within objects; other values are shared.
+func copyObjects(v any) any {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	out := make(map[string]any, len(m))
+	for k, item := range m {
+		out[k] = copyObjects(item)
 	}
 	return out
 }

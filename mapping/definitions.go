@@ -261,6 +261,12 @@ func (r *defReader) service(name string, v any, extra ...string) *Service {
 	r.unknown(m, append(append([]string{}, serviceKeys...), extra...)...)
 	s.Description = r.text(m, "description")
 	r.in("inputs", func() { s.Inputs = r.fields(r.objectOf(m["inputs"])) })
+	for i := range s.Inputs {
+		if in := &s.Inputs[i]; in.Type == alwayson.TypeNothing && in.Required {
+			r.in("inputs", func() { r.in(in.Name, func() { r.note("a NOTHING has no value and cannot be required") }) })
+			in.Required = false
+		}
+	}
 	if m["output"] != nil {
 		r.in("output", func() { s.Output, _ = r.field("result", m["output"]) })
 	}

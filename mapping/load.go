@@ -58,6 +58,7 @@ func Load(list *yaml.Node, file string, presets func(name string) ([]byte, bool)
 
 // entry reads one member of the list: a preset or a profile.
 func (l *loader) entry(p *Profiles, f field, presets func(string) ([]byte, bool)) {
+	l.family++
 	fields, _ := l.object(f, profileKeys...)
 	if fields == nil {
 		if isNull(f.n) {
@@ -190,50 +191,12 @@ func (p *Profiles) finish(l *loader) {
 		}
 	}
 	l.shadowed(p)
+	l.overlaps(p)
 }
 
 func (c *callRule) setRoute(route RouteID) {
 	c.route = route
 	for _, r := range c.replies {
 		r.route = route
-	}
-}
-
-// minimalFilters sorts filters and drops those that another covers.
-func minimalFilters(filters []string) []string {
-	sort.Strings(filters)
-	var out []string
-	for i, f := range filters {
-		covered := i > 0 && filters[i-1] == f
-		for j := 0; j < len(filters) && !covered; j++ {
-			covered = filters[j] != f && Covers(filters[j], f)
-		}
-		if !covered {
-			out = append(out, f)
-		}
-	}
-	return out
-}
-
-// shadowed warns of rules that hear the same messages for the same purpose.
-func (l *loader) shadowed(p *Profiles) {
-	type key struct {
-		filter  string
-		kind    kind
-		profile *profile
-	}
-	first := map[key]*rule{}
-	for _, prof := range p.profiles {
-		for _, r := range append(append([]*rule{}, prof.announces...), prof.rules...) {
-			if r.topic != nil || r.kind == kindReply || r.kind == kindProperty || r.kind == kindEvent || r.when != nil {
-				continue
-			}
-			k := key{r.pat.filter, r.kind, prof}
-			if other := first[k]; other != nil {
-				l.warn(field{path: r.id}, "the rule hears the same messages as %s, and neither has a condition", other.id)
-			} else {
-				first[k] = r
-			}
-		}
 	}
 }

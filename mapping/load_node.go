@@ -14,6 +14,7 @@ type loader struct {
 	file     string
 	problems []Problem
 	dynamic  bool // the rules come with an announcement: topics are literal
+	family   int  // number of the list's member that is read
 }
 
 // field is a YAML node and where it stands.

@@ -19,6 +19,14 @@ type profileLoader struct {
 	encoding string
 	used     names // device members and parameters that something uses
 	usesAll  bool  // something uses device as a whole
+	anyHeard names // of heard without a pattern; nil: not made yet
+	levels   []namedLevel
+}
+
+// namedLevel is a level's name and where it stands.
+type namedLevel struct {
+	name string
+	at   field
 }
 
 // base are the names that every expression may use.
@@ -26,11 +34,13 @@ func (l *profileLoader) base() names { return l.params.with("now", "bridge") }
 
 // heard are the names of an expression on a message of one device's.
 func (l *profileLoader) heard(pat *pattern) names {
-	n := l.base().with("payload", "topic", "retained", "device").with(sortedKeys(l.announce)...)
-	if pat != nil {
-		n = n.with(pat.names...)
+	if l.anyHeard == nil {
+		l.anyHeard = l.base().with("payload", "topic", "retained", "device").with(sortedKeys(l.announce)...)
 	}
-	return n
+	if pat != nil && len(pat.names) > 0 {
+		return l.anyHeard.with(pat.names...)
+	}
+	return l.anyHeard
 }
 
 // sent are the names of a template for something sent to one device.
@@ -39,7 +49,7 @@ func (l *profileLoader) sent(more ...string) names {
 }
 
 func (l *loader) profile(p *Profiles, f field, fields map[string]field, params map[string]any) {
-	prof := &profile{params: params, name: l.text(fields["name"])}
+	prof := &profile{params: params, name: l.text(fields["name"]), family: l.family}
 	prof.defs = &Definitions{}
 	pl := &profileLoader{loader: l, prof: prof, set: &prof.ruleSet, params: names{}, announce: names{}, lets: names{}, used: names{}}
 	for name := range params {
@@ -232,6 +242,7 @@ func (l *profileLoader) announcement(i int, f field) {
 	for _, n := range r.pat.names {
 		l.announce[n] = true
 	}
+	l.anyHeard = nil
 	allowed := l.base().with("topic", "retained").with(r.pat.names...)
 	each := allowed.with("payload")
 	if fields["each"].ok() {
@@ -327,6 +338,7 @@ func (l *profileLoader) warnUnused(fields map[string]field) {
 			l.warn(params[name], "the parameter %q is never used", name)
 		}
 	}
+	l.warnLevels()
 	if l.usesAll {
 		return
 	}
@@ -341,5 +353,25 @@ func (l *profileLoader) warnUnused(fields map[string]field) {
 				l.warn(lets[name], "the value %q is never used", name)
 			}
 		}
+	}
+}
+
+// spokenLevels are names that a rule itself understands.
+var spokenLevels = []string{"property", "service", "event", "request"}
+
+// warnLevels warns of levels that have a name for nothing. A decoder sees them all.
+func (l *profileLoader) warnLevels() {
+	if l.failed() {
+		return
+	}
+	told := names{}
+	for _, level := range l.levels {
+		name := level.name
+		isAnnounced := l.announce[name]
+		if told[name] || l.used[name] || contains(spokenLevels, name) || isAnnounced && (l.usesAll || l.prof.decoder != nil) {
+			continue
+		}
+		told[name] = true
+		l.warn(level.at, "nothing uses the level {%s}; + would do, or # for the rest of a topic", name)
 	}
 }

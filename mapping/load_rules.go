@@ -83,6 +83,7 @@ func (l *profileLoader) pattern(r *rule, f field) bool {
 			l.fail(f, "another name", "a level cannot be named %q: expressions have that name already", name)
 			return false
 		}
+		l.levels = append(l.levels, namedLevel{name, f})
 	}
 	return true
 }

@@ -53,6 +53,10 @@ func TestProblemsAreNamedWithTheirPlace(t *testing.T) {
 		{"full without a list", profileOf("thing: ${id}\nannounce: {topic: 'x/{id}', full: true}"), `full belongs to a list`},
 		{"warning: a parameter that nothing uses", good("parameters: {base: x}"), `warning: the parameter "base" is never used`},
 		{"warning: a remembered value that nothing uses", profileOf("thing: ${id}\nannounce: {topic: 'x/{id}', let: {m: payload.m}}"), `warning: the value "m" is never used`},
+		{"warning: a level that nothing uses", good("leave: 'x/{id}/{site}/bye'"), `test.yaml:5:12: profiles[0].leave: warning: nothing uses the level {site}; + would do`},
+		{"warning: two profiles hear the same", "profiles: [{preset: native}, {name: p, thing: '${id}', announce: 'things/{id}/+', leave: '{id}/bye'}]", `p/announce/1: warning: it hears things/+/announce as things/{id}/+, which native/announce/1 hears as things/{thing}/announce: a device that both know becomes two Things`},
+		{"warning: filters that overlap", good("leave: ['{id}/a/+', '{id}/+/b']"), `p/leave/2: warning: the filters +/a/+ and +/+/b overlap and neither covers the other: some brokers deliver a message on +/a/b twice`},
+		{"a required input without a value", good("services: {A: {inputs: {n: {type: NOTHING, required: true}}, request: {topic: a/b}}}"), `profiles[0].services.A.inputs.n: a NOTHING has no value and cannot be required`},
 		{"warning: two rules for the same", good("leave: ['x/{id}/a', 'x/{id}/a']"), `warning: the rule hears the same messages as p/leave/1`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -112,6 +116,20 @@ func TestThingNames(t *testing.T) {
 			if err := mapping.CheckThingName(got); err != nil {
 				t.Errorf("%q is not stable: %v", got, err)
 			}
+		}
+	}
+}
+
+func TestProfilesThatKeepApartAreNotWarnedOf(t *testing.T) {
+	for name, profile := range map[string]string{
+		"a wide filter and one within it":      profileOf("thing: ${id}\nannounce: x/{id}\nleave: ['x/{id}/#', 'x/{id}/bye']"),
+		"two filters within a third":           profileOf("thing: ${id}\nannounce: x/{id}\nleave: ['x/{id}/a/+', 'x/{id}/+/b', 'x/{id}/#']"),
+		"two presets":                          "profiles: [{preset: native}, {preset: tasmota}]",
+		"the system's topics":                  profileOf("thing: ${id}\nannounce: $SYS/{id}\nleave: '+/{id}'"),
+		"names that a rule itself understands": profileOf("thing: ${id}\nannounce: x/{id}\nproperties: {topic: 'x/{id}/{property}', value: payload}\nevents: {topic: 'x/{id}/e/{event}'}"),
+	} {
+		if _, problems := load(t, profile); len(problems) > 0 {
+			t.Errorf("%s: %v", name, problems)
 		}
 	}
 }

@@ -92,7 +92,8 @@ func CheckThingName(name string) error {
 }
 
 // LongThingName reports whether a name is over the 127 bytes that every part of
-// the platform is known to keep.
+// the platform is known to keep. Such a name is accepted; whoever takes the
+// Thing in should warn.
 func LongThingName(name string) bool { return len(name) > longNameBytes }
 
 // CheckMemberName says why a property, service, event or field cannot have the

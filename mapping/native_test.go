@@ -318,3 +318,18 @@ func TestADefinitionIsKeptWhereOnlyItsExtrasAreWrong(t *testing.T) {
 		t.Errorf("definitions %+v", d)
 	}
 }
+
+func TestWhatDoesNotHinderIsToldAndTheDeviceKept(t *testing.T) {
+	e := newNative(t)
+	if got, want := show(put(t, e, "things/p/announce", `{"services":{"S":{"inputs":{"n":{"type":"NOTHING","required":true}}}}}`)),
+		"rejected p definition: services.S.inputs.n: a NOTHING has no value and cannot be required\nannounced p live=true\n"; got != want {
+		t.Errorf("got %swant %s", got, want)
+	}
+	if _, err := e.Call("p", "S", nil); err != nil {
+		t.Error(err)
+	}
+	long := strings.Repeat("n", 128)
+	if got, want := show(put(t, e, "things/"+long+"/announce", `{}`)), "announced "+long+" live=true\n"; got != want {
+		t.Errorf("a long name: got %swant %s", got, want)
+	}
+}

@@ -26,6 +26,7 @@ func (p *Profiles) Names() []string {
 type profile struct {
 	name   string
 	order  int
+	family int // number of the list's member that it came from; a preset may be several profiles
 	params map[string]any
 
 	thing       *template

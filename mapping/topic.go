@@ -60,6 +60,43 @@ func Covers(a, b string) bool {
 	}
 }
 
+// overlap reports whether some topic is matched by both filters.
+func overlap(a, b string) bool { return shared(a, b) != "" }
+
+// shared gives a filter for topics that both filters match, "" where there are none.
+func shared(a, b string) string {
+	out := ""
+	for first := true; ; first = false {
+		la, ra, moreA := strings.Cut(a, "/")
+		lb, rb, moreB := strings.Cut(b, "/")
+		if first && (isWild(la) && strings.HasPrefix(lb, "$") || isWild(lb) && strings.HasPrefix(la, "$")) {
+			return ""
+		}
+		switch {
+		case la == "#":
+			return out + b
+		case lb == "#":
+			return out + a
+		case la == "+":
+			out += lb
+		case lb == "+" || la == lb:
+			out += la
+		default:
+			return ""
+		}
+		switch {
+		case !moreA && !moreB, !moreA && rb == "#", !moreB && ra == "#":
+			return out
+		case !moreA || !moreB:
+			return ""
+		}
+		out += "/"
+		a, b = ra, rb
+	}
+}
+
+func isWild(level string) bool { return level == "+" || level == "#" }
+
 // Matcher finds the entries whose topic filter matches a topic, with MQTT's
 // rules: + is one level, # is the parent and all below it, and neither at the
 // start matches a topic that starts with $. The cost grows with the levels of

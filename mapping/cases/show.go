@@ -81,6 +81,9 @@ func showValue(v alwayson.PropertyValue) string {
 // showDevice lists what a device declares.
 func showDevice(d *mapping.Device) []string {
 	lines := []string{fmt.Sprintf("announced %s by %s", d.Thing, strings.Join(d.Sources, ", "))}
+	if mapping.LongThingName(d.Thing) {
+		lines = append(lines, "  warning: the name has over 127 bytes; parts of the platform may cut it")
+	}
 	if d.Definitions == nil {
 		return lines
 	}
