@@ -138,6 +138,9 @@ func (b *Bridge) putLocked(d *mapping.Device) *thing {
 		t.leaving = false
 		b.note(func() {
 			b.log.Info("device announced", "thing", d.Thing, "profile", d.Profile, "topic", strings.Join(d.Sources, " "))
+			if mapping.LongThingName(d.Thing) {
+				b.log.Warn("the name has over 127 bytes, and parts of the platform may cut it", "thing", d.Thing)
+			}
 		})
 	} else if t.rebind {
 		b.note(func() { b.log.Info("device announced new definitions", "thing", d.Thing, "profile", d.Profile) })
