@@ -17,6 +17,11 @@ import (
 
 func zigbeeEngine(t testing.TB) *mapping.Engine {
 	t.Helper()
+	return mapping.NewEngine(zigbeeProfiles(t), mapping.Options{})
+}
+
+func zigbeeProfiles(t testing.TB) *mapping.Profiles {
+	t.Helper()
 	var list yaml.Node
 	if err := yaml.Unmarshal([]byte("[{preset: zigbee2mqtt}]"), &list); err != nil {
 		t.Fatal(err)
@@ -25,7 +30,7 @@ func zigbeeEngine(t testing.TB) *mapping.Engine {
 	if p == nil {
 		t.Fatal(problems)
 	}
-	return mapping.NewEngine(p, mapping.Options{})
+	return p
 }
 
 // take hands a message to the Engine and does with its effects what a bridge does.
@@ -76,8 +81,9 @@ func FuzzZigbee2MQTTList(f *testing.F) {
 	for _, payload := range seeds(f, "/bridge/devices") {
 		f.Add(payload, []byte(`{"state":"ON","tamper":1}`))
 	}
+	profiles := zigbeeProfiles(f)
 	f.Fuzz(func(t *testing.T, list, state []byte) {
-		e := zigbeeEngine(t)
+		e := mapping.NewEngine(profiles, mapping.Options{})
 		for _, thing := range take(t, e, "zigbee2mqtt/bridge/devices", list) {
 			saved, err := e.Save(thing)
 			if err != nil {
