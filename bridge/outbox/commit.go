@@ -90,8 +90,15 @@ func settle(groups []*group, err error) {
 	}
 }
 
-// settleLocked takes out the groups of which nothing is left to write.
+// settleLocked takes out the groups of which nothing is left to write. While
+// removals wait for the disk they go with these: were they acknowledged before,
+// a kill would bring an older record back that nothing newer follows, and the
+// platform would be left with the older value. A disk that does not write is no
+// reason to hold back what the platform has.
 func (d *Disk) settleLocked() (settled []*group) {
+	if len(d.dels) > 0 && d.trouble.err == nil {
+		return nil
+	}
 	d.waiting = slices.DeleteFunc(d.waiting, func(g *group) bool {
 		if g.left > 0 {
 			return false

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -63,6 +64,42 @@ func TestRemovalsReachTheFileWithoutAnAppend(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the removal is not in the file")
 		}
+	}
+}
+
+func TestWhatWasDoneBeforeItWasWrittenIsKeptOnlyWhenNothingOlderCanComeBack(t *testing.T) {
+	path := tempFile(t)
+	d := openDisk(t, path, Options{})
+	appendKept(t, d, rec("a", "", "1"))
+	busy, err := d.db.Begin(true) // the committer has to wait
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, newer := make(chan error, 1), make(chan error, 1)
+	d.Append([]bridge.Record{rec("b", "", "x")}, func(err error) { first <- err })
+	for taken := false; !taken; {
+		d.mu.Lock()
+		taken = len(d.waiting) == 0
+		d.mu.Unlock()
+		runtime.Gosched()
+	}
+	var there []byte
+	d.Append([]bridge.Record{rec("a", "", "2")}, func(err error) {
+		newer <- errors.Join(err, d.db.View(func(tx *bolt.Tx) error {
+			k := seqKey(1)
+			there = tx.Bucket([]byte(bucketRecords)).Get(k[:])
+			return nil
+		}))
+	})
+	d.Done("a", 3)
+	if err := busy.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(<-first, <-newer); err != nil {
+		t.Fatal(err)
+	}
+	if there != nil {
+		t.Error("the newer value is acknowledged while the older one would come back after a kill")
 	}
 }
 
