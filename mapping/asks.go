@@ -4,7 +4,7 @@ import "time"
 
 // Asks gives the questions to send on an occasion: for one Thing, or with thing
 // "" those of the profiles on connect. A question whose condition is not true,
-// or whose topic cannot be made, is left out.
+// or whose topic cannot be made or is not allowed, is left out.
 func (e *Engine) Asks(on AskOn, thing string) []Ask {
 	var out []Ask
 	if thing == "" {
@@ -34,7 +34,7 @@ func appendAsks(out []Ask, asks []*askRule, on AskOn, s *scope) []Ask {
 			continue
 		}
 		topic, err := a.topic.topic(s)
-		if err != nil {
+		if err != nil || a.topic.uses("device") && !s.prof.permits(topic) {
 			continue
 		}
 		payload, err := a.payload.payload(s)

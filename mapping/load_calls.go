@@ -37,8 +37,12 @@ func (l *profileLoader) calls(k callKind, f field) {
 			if i > 0 {
 				c.id += "/" + strconv.Itoa(i+1)
 			}
+			known := len(l.problems)
 			l.call(c, item)
 			if l.dynamic {
+				if len(l.problems) > known {
+					continue // a way that is refused in part must not be used at all
+				}
 				h := fnv.New32a()
 				h.Write([]byte(c.id))
 				c.setRoute(RouteID(h.Sum32() | 1<<31))
