@@ -144,5 +144,7 @@ func FuzzShellyGen1Announcements(f *testing.F) {
 	const id = "shellies/shelly1pm-AABBCC/"
 	(&family{preset: "shelly-gen1", topics: []string{"shellies/announce", "shellies/announce"},
 		values: []string{id + "relay/0", id + "relay/0/power", id + "light/0/status", id + "input_event/0", id + "sensor/state", id + "online"},
-		sends:  func(topic string) bool { return strings.HasPrefix(topic, "shellies/") && !strings.Contains(topic, "//") }}).fuzz(f)
+		sends: func(topic string) bool {
+			return strings.HasPrefix(topic, "shellies/") && !strings.Contains(topic, "//")
+		}}).fuzz(f)
 }
