@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -257,6 +258,38 @@ func TestManySingleWantsShareBinds(t *testing.T) {
 		}
 		if n := p.bindCount(); n > 7 {
 			t.Errorf("%d BINDs for 5000 names wanted one by one", n)
+		}
+	})
+}
+
+func TestThingsThatComeAndGoDuringAnOutageLeaveNothingBehind(t *testing.T) {
+	bubble(t, func(t *testing.T, p *peer) {
+		c := p.start(&recorder{}, nil)
+		c.Want("stays")
+		pass(time.Second)
+		p.set(func(s *script) {
+			s.upgrade = func(w http.ResponseWriter, _ *http.Request) bool {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return true
+			}
+		})
+		c.Reconnect("outage")
+		pass(time.Second)
+		for range 1000 {
+			c.Want("flaps")
+			c.Unwant("flaps")
+		}
+		c.Want("flaps")
+		c.things.mu.Lock()
+		n := len(c.things.fresh)
+		c.things.mu.Unlock()
+		if n > 2 {
+			t.Errorf("%d entries wait for a BIND of two Things", n)
+		}
+		p.set(func(s *script) { s.upgrade = nil })
+		pass(5 * time.Minute)
+		if st := c.Status(); st.Bound != 2 {
+			t.Errorf("status %+v", st)
 		}
 	})
 }

@@ -115,9 +115,11 @@ func (t *table) rebind(name string) {
 	t.signal()
 }
 
+// refreshLocked makes a BIND due at once. Without a session up does that, so
+// that Things which come and go meanwhile leave nothing behind.
 func (t *table) refreshLocked(th *thing) {
 	th.retryAt = time.Time{}
-	if !th.fresh {
+	if !th.fresh && t.session != nil {
 		th.fresh = true
 		t.fresh = append(t.fresh, th)
 	}
@@ -173,9 +175,9 @@ func (t *table) down(reason string) {
 	defer t.mu.Unlock()
 	t.session = nil
 	t.asks = asking{}
-	t.gone, t.next = nil, time.Time{}
+	t.fresh, t.gone, t.next = nil, nil, time.Time{}
 	for _, th := range t.byName {
-		th.held, th.leaving, th.retryAt = false, false, time.Time{}
+		th.held, th.fresh, th.leaving, th.retryAt = false, false, false, time.Time{}
 		th.sync = syncing{}
 		if !th.wanted {
 			t.removeLocked(th)
