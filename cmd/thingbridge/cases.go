@@ -13,9 +13,11 @@ const casesHelp = `Runs the mapping cases under DIR: files NAME.txtar. Each hold
 
   -- profiles --                     the profiles, as in the configuration; without it: native
   -- message TOPIC [retained] --     a message from the broker and its payload
+  -- bytes TOPIC [retained] --       the same with the payload in hexadecimal digits
   -- call THING SERVICE --           a service call and its inputs, a JSON object
   -- write THING PROPERTY --         a property write and the value, in JSON
   -- read THING PROPERTY --          a property read
+  -- ask OCCASION [THING] --         what is asked: connect, or presence or announce of a Thing
   -- elapse DURATION --              time goes by; what nobody answered in its time ends
   -- want --                         what must have come out of all that stands before it
 

@@ -54,9 +54,13 @@ func TestUpdateWritesWhatCameOut(t *testing.T) {
 
 func TestACaseSaysWhatIsWrongWithIt(t *testing.T) {
 	for text, want := range map[string]string{
-		"-- dance p --\n":  "not a step",
-		"-- call p --\n":   "not a step",
-		"-- elapse 5 --\n": "missing unit",
+		"-- dance p --\n":       "not a step",
+		"-- call p --\n":        "not a step",
+		"-- elapse 5 --\n":      "missing unit",
+		"-- bytes t --\n0g\n":   "not hexadecimal digits",
+		"-- ask now --\n":       "not an occasion",
+		"-- ask connect p --\n": "not an occasion",
+		"-- ask presence --\n":  "not an occasion",
 		"-- message things/p/announce --\n{}\n-- profiles --\n- preset: native\n":    "must come first",
 		"-- profiles --\n- preset: none\n":                                           "none",
 		"-- profiles --\n- [\n":                                                      "yaml",

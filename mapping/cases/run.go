@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func (c *run) take() string {
 	return b.String()
 }
 
-var errStep = errors.New("not a step; expected profiles, message, call, write, read, elapse or want, as thingbridge test --help shows them")
+var errStep = errors.New("not a step; expected profiles, message, bytes, call, write, read, ask, elapse or want, as thingbridge test --help shows them")
 
 func (c *run) step(verb, rest string, data []byte) error {
 	rest = strings.TrimSpace(rest)
@@ -75,9 +76,17 @@ func (c *run) step(verb, rest string, data []byte) error {
 	case verb == "profiles" && rest == "":
 		return c.profiles(data)
 	case verb == "message" && rest != "":
-		topic, retained := strings.CutSuffix(rest, " retained")
-		c.message(&mapping.Input{Topic: topic, Payload: []byte(strings.TrimSuffix(string(data), "\n")), Retained: retained, Now: c.now})
+		c.said(rest, []byte(strings.TrimSuffix(string(data), "\n")))
 		return nil
+	case verb == "bytes" && rest != "":
+		payload, err := hex.DecodeString(strings.Join(strings.Fields(string(data)), ""))
+		if err != nil {
+			return fmt.Errorf("not hexadecimal digits: %w", err)
+		}
+		c.said(rest, payload)
+		return nil
+	case verb == "ask" && rest != "":
+		return c.ask(strings.Cut(rest, " "))
 	case verb == "elapse" && rest != "":
 		d, err := time.ParseDuration(rest)
 		if err != nil {
@@ -116,6 +125,28 @@ func (c *run) profiles(data []byte) error {
 		return errors.New("no profiles in it")
 	}
 	return c.start(doc.Content[0])
+}
+
+// said is a message from the broker; where is its topic, and retained behind it.
+func (c *run) said(where string, payload []byte) {
+	topic, retained := strings.CutSuffix(where, " retained")
+	c.message(&mapping.Input{Topic: topic, Payload: payload, Retained: retained, Now: c.now})
+}
+
+// ask shows what is asked on an occasion, of a Thing or, on connect, of all.
+func (c *run) ask(occasion, thing string, ofThing bool) error {
+	on := mapping.AskOn(occasion)
+	if ofThing == (on == mapping.AskConnect) || on != mapping.AskConnect && on != mapping.AskPresence && on != mapping.AskAnnounce {
+		return errors.New("not an occasion; expected ask connect, ask presence THING or ask announce THING")
+	}
+	for _, a := range c.engine.Asks(on, strings.Trim(thing, `"`)) {
+		again := "once"
+		if a.Every > 0 {
+			again = "every " + a.Every.String()
+		}
+		c.say("%s", strings.TrimRight(fmt.Sprintf("ask %s: %s %s", again, a.Topic, a.Payload), " "))
+	}
+	return nil
 }
 
 func (c *run) message(in *mapping.Input) {
