@@ -17,6 +17,7 @@ type flow struct {
 	bound      bool
 	subscribed bool           // in this binding
 	hold       bool           // the device is still initialising
+	failed     bool           // the last push was not taken
 	listed     bool           // in the list of ready ones
 	busy       bool           // looked at, or a push is in flight or its end not yet worked off
 	news       bool           // something came while it was busy

@@ -89,7 +89,7 @@ func (s *scheduler) ended(p *push) {
 		s.b.absent(f.thing, p.failure())
 	case again:
 		f.rollback(p)
-		if errors.Is(p.err, alwayson.ErrNotConnected) || errors.Is(p.err, alwayson.ErrConnectionLost) {
+		if errors.Is(p.err, alwayson.ErrNotConnected) || errors.Is(p.err, alwayson.ErrConnectionLost) || errors.Is(p.err, alwayson.ErrBusy) {
 			s.pause(f, pushRetryMin)
 		} else {
 			f.tries++
@@ -101,6 +101,7 @@ func (s *scheduler) ended(p *push) {
 	s.mu.Lock()
 	s.inFlight--
 	s.bytes -= p.size
+	f.failed = v == again || v == absent
 	s.mu.Unlock()
 	s.release(f, v == delivered || v == bad)
 	signal(s.idle)

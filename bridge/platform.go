@@ -11,6 +11,9 @@ import (
 func (b *Bridge) PlatformUp(session uint64) {
 	b.mu.Lock()
 	b.platformUp, b.platformSession, b.platformSince, b.platformErr = true, session, time.Now(), nil
+	b.sched.mu.Lock()
+	b.sched.stalled = time.Time{} // what was started during the outage says nothing of this connection
+	b.sched.mu.Unlock()
 	b.mu.Unlock()
 	b.log.Debug("platform connected", "session", session)
 }

@@ -2,6 +2,9 @@ package bridge_test
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +17,7 @@ import (
 type trapBox struct {
 	bridge.Outbox
 	emptyPeek func()          // after a Peek that found nothing
+	fullPeek  func()          // after one that found something
 	refuse    func(int) error // of the n-th Append
 	appends   int
 }
@@ -22,6 +26,10 @@ func (o *trapBox) Peek(thing string, after uint64, most, bytes int) ([]bridge.Re
 	recs, err := o.Outbox.Peek(thing, after, most, bytes)
 	if f := o.emptyPeek; f != nil && len(recs) == 0 {
 		o.emptyPeek = nil
+		f()
+	}
+	if f := o.fullPeek; f != nil && len(recs) > 0 {
+		o.fullPeek = nil
 		f()
 	}
 	return recs, err
@@ -119,4 +127,82 @@ func TestARetainedValueThatTheOutboxRefusedIsNotTakenForUnchanged(t *testing.T) 
 		r.retained(properties, `{"temp":1}`)
 		r.mustGot("pump-1.temp=1")
 	}, trapped(box))
+}
+
+func TestAPushThatMissedTheConnectionDoesNotCondemnTheNext(t *testing.T) {
+	box := &trapBox{}
+	bubble(t, pump("temp"), func(r *rig) {
+		r.retained(announce, "{}")
+		r.platform.mu.Lock()
+		r.platform.manual = true
+		r.platform.mu.Unlock()
+		box.fullPeek = func() { // the connection goes between the look and the push
+			r.platform.mu.Lock()
+			r.platform.up = false
+			r.platform.mu.Unlock()
+			r.b.PlatformDown(1, io.ErrUnexpectedEOF)
+		}
+		r.live(properties, `{"temp":1}`)
+		time.Sleep(time.Hour)
+		r.platform.connect()
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		r.platform.answer(t, alwayson.OK(alwayson.Value{}), nil)
+		synctest.Wait()
+		r.mustGot("pump-1.temp=1")
+		if len(r.platform.resets) != 0 {
+			t.Errorf("the new connection was dropped: %q", r.platform.resets)
+		}
+	}, trapped(box), func(o *bridge.Options) { o.Watchdog = 20 * time.Second })
+}
+
+func TestAThingWhoseValuesAreNotTakenCountsAsNotBound(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		model map[string][]alwayson.Subscription
+		resp  *alwayson.Response
+		want  bool
+	}{
+		{"values are taken", pump("temp"), nil, true},
+		{"the platform does not know the Thing", pump("temp"), alwayson.Fail(alwayson.NotFound, "no thing"), false},
+		{"the platform fails", pump("temp"), alwayson.Fail(alwayson.InternalServerError, ""), false},
+		{"the platform has not said what it wants", nil, nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, c.model, func(r *rig) {
+				r.platform.judge = func(*alwayson.Request) (*alwayson.Response, error) { return c.resp, nil }
+				r.retained(announce, "{}")
+				r.live(properties, `{"temp":1}`)
+				if got := r.b.Bound("pump-1"); got != c.want {
+					t.Errorf("bound: %v, want %v", got, c.want)
+				}
+			})
+		})
+	}
+}
+
+func TestLastKnownValuesAreBoundedInBytes(t *testing.T) {
+	bubble(t, pump(), func(r *rig) {
+		r.retained(announce, "{}")
+		r.live(properties+"/first", `"small"`)
+		big := `"` + strings.Repeat("x", 900_000) + `"`
+		for i := range 20 {
+			r.live(fmt.Sprintf("%s/p%d", properties, i), big)
+		}
+		r.live(properties+"/first", big)
+		total := 0
+		for _, v := range r.b.CurrentValues("pump-1") {
+			if total += len(v.Value.Text()); v.Name == "first" {
+				t.Error("an old value is kept in place of one that does not fit")
+			}
+		}
+		if total < 15<<20 || total > 16<<20 {
+			t.Errorf("%d bytes are kept of 18 million, want a little less than 16 MiB", total)
+		}
+		r.live(properties+"/p0", `"small"`)
+		r.live(properties+"/first", `"small"`)
+		if n := len(r.b.CurrentValues("pump-1")); n != 19 {
+			t.Errorf("%d values are kept when there is room again, want 19", n)
+		}
+	})
 }

@@ -36,6 +36,7 @@ type thing struct {
 	stateFrom time.Time
 
 	known    []known // last values, sorted by name
+	knownLen int     // encoded, together
 	missing  map[string]uint64
 	problems *problemRing
 
@@ -71,8 +72,11 @@ func (b *Bridge) reachableLocked(t *thing) bool {
 		if !t.online() || b.profileOff[t.device.Profile] {
 			return false
 		}
+		if t.device.Parent == "" || depth >= maxParents {
+			return true
+		}
 		parent := b.things[t.device.Parent]
-		if t.device.Parent == "" || parent == nil || depth >= maxParents {
+		if parent == nil {
 			return true
 		}
 		t = parent
@@ -141,19 +145,33 @@ func (t *thing) knownLocked(name string) *known {
 	return &t.known[i]
 }
 
-// learnLocked keeps v as its property's last value.
+// learnLocked keeps v as its property's last value. Where it does not fit into
+// the Thing's bounds none is kept, rather than an old one; nil is returned then.
 func (t *thing) learnLocked(v *alwayson.PropertyValue, now time.Time) *known {
 	i, ok := slices.BinarySearchFunc(t.known, v.Name, func(k known, name string) int { return strings.Compare(k.Name, name) })
-	if !ok {
-		if len(t.known) >= maxKnown {
-			return nil
+	before := 0
+	if ok {
+		before = t.known[i].EncodedSize()
+	}
+	size := v.EncodedSize()
+	if !ok && len(t.known) >= maxKnown || t.knownLen-before+size > maxKnownLen {
+		if ok {
+			t.known = slices.Delete(t.known, i, i+1)
+			t.knownLen -= before
 		}
+		return nil
+	}
+	if !ok {
 		t.known = slices.Insert(t.known, i, known{PropertyValue: alwayson.PropertyValue{Name: strings.Clone(v.Name)}})
 	}
 	k := &t.known[i]
 	k.Value, k.Time, k.Quality, k.received, k.unkept = v.Value, v.Time, v.Quality, now, false
+	t.knownLen += size - before
 	return k
 }
+
+// maxKnownLen bounds the last values of one Thing, in bytes as they are encoded.
+const maxKnownLen = 16 << 20
 
 // maxKnown bounds the properties of one Thing whose last value is remembered.
 const maxKnown = 10_000

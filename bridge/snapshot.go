@@ -216,12 +216,18 @@ func (r *relay) inFlightOf(thing string) int {
 	return r.perThing[thing]
 }
 
-// Bound reports whether a Thing is bound, so that its values will go soon.
+// Bound reports whether a Thing's values will go soon: it is bound, the platform
+// has told what it wants, and the last push was taken.
 func (b *Bridge) Bound(name string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := b.things[name]
-	return t != nil && t.state == alwayson.Bound
+	if t == nil || t.state != alwayson.Bound || t.absent {
+		return false
+	}
+	b.sched.mu.Lock()
+	defer b.sched.mu.Unlock()
+	return t.flow.subscribed && !t.flow.hold && !t.flow.failed
 }
 
 // Dropped is to be told by the Outbox what it dropped of a Thing, and why.

@@ -56,5 +56,6 @@
 // acknowledged when the platform has all its values. Two bounds keep that from
 // stopping the broker. Beyond HoldMax messages the oldest are acknowledged and
 // kept in RAM; so is, within a second, what has waited over five seconds for a Thing that is not
-// bound (the platform is away, or does not know the Thing). A kill loses those.
+// bound (the platform is away, does not know the Thing, or did not take its last
+// values): one Thing's trouble must not use up what the broker sends unacknowledged. A kill loses those.
 package outbox
