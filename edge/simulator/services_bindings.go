@@ -138,13 +138,17 @@ func (c *serviceCall) removeServiceBinding() *alwayson.Response {
 }
 
 // getSubscriptions serves GetPropertySubscriptions. The edge that bound the
-// Thing opens the gate for its pushes by asking.
+// Thing opens the gate for its pushes by asking. An invented Thing has no answer
+// until its definitions are there: an empty one would cost the edge its values.
 func (c *serviceCall) getSubscriptions() *alwayson.Response {
 	var options struct {
 		HasDeadband bool `json:"hasDeadband"`
 	}
 	if text := c.in.get("options").Text(); text != "" && json.Unmarshal([]byte(text), &options) != nil {
 		return fail(alwayson.BadRequest, "%s: options is no JSON object", c.name)
+	}
+	if c.t.auto.Load() && !c.t.asked.Load() {
+		return fail(alwayson.ServiceUnavailable, "thing [%s] is starting: its definitions are being asked for", c.t.name)
 	}
 	if ep := c.t.bound(); ep != nil && ep.c == c.from {
 		ep.open.Store(true)

@@ -96,6 +96,7 @@ func (p *Platform) synchronise(ep *endpoint, done func()) {
 		} else {
 			p.log.Info("GetMetadata failed", "thing", t.name, "code", resp.Code.String(), "reason", resp.Reason)
 		}
+		t.asked.Store(true)
 		p.announce(ep, t, done)
 	})
 }

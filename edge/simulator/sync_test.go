@@ -108,6 +108,12 @@ func TestAnUnknownNameBecomesAThing(t *testing.T) {
 	learn := func(props ...alwayson.PropertyDefinition) {
 		e.send(alwayson.BindCode, &alwayson.Bind{Names: []string{"lamp"}})
 		m, _ := e.expect("GetMetadata", nil)
+		if p.lookup("lamp").info().Services == nil {
+			resp, _ := p.Call(t.Context(), alwayson.Post, alwayson.SubscriptionsRequest("lamp"))
+			if resp == nil || resp.Code != alwayson.ServiceUnavailable {
+				t.Fatalf("subscriptions before the definitions are there: %+v", resp)
+			}
+		}
 		e.answer(m, metadataOf("lamp", props...))
 		m, _ = e.expect("NotifyPropertyUpdate", nil)
 		e.answer(m, ok(alwayson.Value{}))

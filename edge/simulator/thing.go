@@ -16,6 +16,7 @@ type thing struct {
 	builtin  bool   // part of every platform, cannot be deleted
 
 	auto  atomic.Bool              // invented from a BIND: its definitions follow its GetMetadata
+	asked atomic.Bool              // its edge has answered GetMetadata, or let it be
 	claim atomic.Pointer[endpoint] // the binding that claims it; written under Platform.mu
 
 	mu          sync.Mutex // guards the following
