@@ -31,7 +31,9 @@ func testCommand() *cobra.Command {
 		Use:   "test DIR",
 		Short: "run mapping cases with expected results",
 		Long:  casesHelp,
-		Args:  cobra.ExactArgs(1),
+		Example: "  thingbridge test cases/\n" +
+			"  thingbridge test cases/pump.txtar --update",
+		Args: cobra.ExactArgs(1),
 	}
 	cmd.Flags().BoolVar(&update, "update", false, "write the expected results from what comes out")
 	cmd.RunE = action(func(cmd *cobra.Command, args []string) error {
@@ -53,7 +55,7 @@ func testCommand() *cobra.Command {
 			fmt.Fprintf(cmd.OutOrStdout(), "FAIL  %s\n%s\n", file, strings.Join(problems, "\n"))
 		}
 		if failed > 0 {
-			return fmt.Errorf("%d of %d cases failed", failed, len(files))
+			return fmt.Errorf("%d of %s failed", failed, counted(len(files), "case"))
 		}
 		return nil
 	})

@@ -31,10 +31,18 @@ func checkCommand() *cobra.Command {
 			file = "the environment (there is no file)"
 		}
 		if c == nil {
-			return fmt.Errorf("%s: %d problems, %d warnings", file, len(problems)-warnings, warnings)
+			return fmt.Errorf("%s: %s, %s", file, counted(len(problems)-warnings, "problem"), counted(warnings, "warning"))
 		}
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is fine, %d warnings\n", file, warnings)
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is fine, %s\n", file, counted(warnings, "warning"))
 		return err
 	})
 	return cmd
+}
+
+// counted is a number and what it counts.
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

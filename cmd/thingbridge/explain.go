@@ -67,12 +67,14 @@ func payloadOf(stdin io.Reader, args []string) ([]byte, error) {
 }
 
 // commandEngine makes an Engine of the configured profiles; without a
-// configuration file, of the native preset.
+// configuration file, of the native preset. The rest of the configuration need
+// not be right: a secret, say, may be on another machine.
 func commandEngine(cmd *cobra.Command) (*mapping.Engine, error) {
-	if configFile(cmd) != "" {
-		c, err := loadConfig(cmd)
-		if err != nil {
-			return nil, err
+	if file := configFile(cmd); file != "" {
+		c, problems := config.Draft(config.Options{File: file, Flags: cmd.Flags()})
+		if c == nil || c.Profiles == nil {
+			tell(cmd.ErrOrStderr(), problems)
+			return nil, &failure{}
 		}
 		return mapping.NewEngine(c.Profiles, engineOptions(c)), nil
 	}

@@ -42,7 +42,7 @@ func execute(ctx context.Context, args []string, out, errOut io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	err := root.ExecuteContext(ctx)
+	called, err := root.ExecuteContextC(ctx)
 	var failed *failure
 	switch {
 	case err == nil:
@@ -54,7 +54,7 @@ func execute(ctx context.Context, args []string, out, errOut io.Writer) int {
 		return exitFailure
 	default:
 		fmt.Fprintln(errOut, "thingbridge:", err)
-		fmt.Fprintln(errOut, "thingbridge --help lists the commands")
+		fmt.Fprintf(errOut, "%s --help says how it is called\n", called.CommandPath())
 		return exitUsage
 	}
 }

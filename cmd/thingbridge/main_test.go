@@ -77,6 +77,8 @@ func TestCommandsGiveTheirExitStatus(t *testing.T) {
 	t.Chdir(t.TempDir())
 	wrong := write(t, "wrong.txtar", "-- message things/p/announce --\n{}\n-- want --\nnothing\n")
 	good := write(t, "good.yaml", goodConfig)
+	secretless := write(t, "secretless.yaml", "platform: {app_key: \"${file:/no/such/key}\"}\n")
+	odd := write(t, "odd.yaml", "profiles: [{preset: odd}]\n")
 	empty := write(t, "empty.yaml", "")
 	bad := write(t, "bad.yaml", goodConfig+"mqtt: {}\nlimits: {things: many}\n")
 	for name, test := range map[string]struct {
@@ -93,9 +95,9 @@ func TestCommandsGiveTheirExitStatus(t *testing.T) {
 		"an argument too many":               {[]string{"check", "x"}, 2, "unknown command", ""},
 		"half a command":                     {[]string{"simulate"}, 2, "platform or devices", ""},
 		"half another":                       {[]string{"config"}, 2, "print", ""},
-		"check of a good file":               {[]string{"check", "--config", good}, 0, "is fine, 1 warnings", ""},
+		"check of a good file":               {[]string{"check", "--config", good}, 0, "is fine, 1 warning", ""},
 		"check of a bad file":                {[]string{"check", "--config", bad}, 1, "bad.yaml:4:18: limits.things: ", ""},
-		"check says how many":                {[]string{"check", "--config", bad}, 1, "bad.yaml: 2 problems, 1 warnings", ""},
+		"check says how many":                {[]string{"check", "--config", bad}, 1, "bad.yaml: 2 problems, 1 warning", ""},
 		"check of a file that is not there":  {[]string{"check", "--config", "none.yaml"}, 1, "no such file", ""},
 		"check without a file":               {[]string{"check"}, 1, "platform.url: is not set", ""},
 		"run without a file":                 {[]string{"run"}, 1, "there is no configuration file", ""},
@@ -114,7 +116,9 @@ func TestCommandsGiveTheirExitStatus(t *testing.T) {
 		"explain a payload that is none":     {[]string{"explain", "things/p/announce", "{"}, 1, "rejected (malformed)", ""},
 		"explain a topic nobody hears":       {[]string{"explain", "a/b"}, 1, "things/+/announce", ""},
 		"explain what is no topic":           {[]string{"explain", "a/+"}, 1, "not a topic", ""},
-		"explain nothing":                    {[]string{"explain"}, 2, "accepts between 1 and 2", ""},
+		"explain nothing":                    {[]string{"explain"}, 2, "thingbridge explain --help", ""},
+		"explain where a secret is absent":   {[]string{"explain", "--config", secretless, "things/p/announce", "{}"}, 0, "announced p", "no such file"},
+		"explain where a profile is wrong":   {[]string{"explain", "--config", odd, "things/p/announce", "{}"}, 1, "odd.yaml:1:21: profiles[0].preset: there is no preset", "announced"},
 		"cases":                              {[]string{"test", cases}, 0, "ok    ", "FAIL"},
 		"a case that fails":                  {[]string{"test", filepath.Dir(wrong)}, 1, "got:\n    announced p by", ""},
 		"no cases":                           {[]string{"test", t.TempDir()}, 1, "there is no case", ""},
