@@ -29,6 +29,7 @@ kind() {
 	if grep -q 'Redistribution and use in source and binary forms' <<<"$text"; then
 		if grep -qiE 'neither the names? of|name of .{0,80} may not be used|contributors may' <<<"$text"; then add BSD-3-Clause; else add BSD-2-Clause; fi
 	fi
+	[ "$name" != "EPL-2.0 AND BSD-3-Clause" ] || name="EPL-2.0 OR BSD-3-Clause" # the library may be had under either
 	echo "${name:-UNKNOWN}"
 }
 
