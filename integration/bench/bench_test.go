@@ -30,6 +30,7 @@ func BenchmarkTable(b *testing.B) {
 	if os.Getenv("THINGBRIDGE_BENCH") == "full" {
 		p = fullPlan()
 	}
+	p.inFlight = inFlights
 	for b.Loop() {
 		m := &machine{plan: p, dir: b.TempDir(), table: &table{aims: aims()}, progress: io.Discard}
 		if err := m.run(); err != nil {

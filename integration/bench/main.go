@@ -1,13 +1,17 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -22,7 +26,8 @@ type plan struct {
 	messages int           // of one load, at most
 	loadTime time.Duration // of publishing one load
 	window   int           // messages that a load is ahead
-	callTime time.Duration // of one kind of call
+	callTime time.Duration // of one kind of call, each way
+	inFlight []int         // calls at once
 	cold     []int         // Things of the cold starts
 	live     int           // Things announced live
 	all      bool          // every kind of message in every mode
@@ -79,6 +84,8 @@ type machine struct {
 	binary   string
 	table    *table
 	progress io.Writer
+
+	interrupted atomic.Bool
 }
 
 func (m *machine) say(format string, args ...any) { fmt.Fprintf(m.progress, format+"\n", args...) }
@@ -102,7 +109,7 @@ func (m *machine) run() error {
 
 func (m *machine) round() error {
 	if m.wants("calls") {
-		if err := m.withBroker(defaultWindow, true, func(b *broker) error { return m.calls(b, "", inFlights) }); err != nil {
+		if err := m.withBroker(defaultWindow, true, func(b *broker) error { return m.calls(b, "", m.plan.inFlight) }); err != nil {
 			return err
 		}
 	}
@@ -171,12 +178,29 @@ func main() {
 	}
 }
 
+var errInterrupted = errors.New("interrupted")
+
+// endOnSignal ends the run after the present measurement, so that the table shows
+// what there is; a second signal ends it at once. The kernel ends the children with us.
+func (m *machine) endOnSignal() {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		m.interrupted.Store(true)
+		<-signals
+		_ = os.RemoveAll(m.dir)
+		os.Exit(1)
+	}()
+}
+
 func measure() error {
 	full := flag.Bool("full", false, "three rounds of everything, with 100,000 Things; without it one short round")
 	rounds := flag.Int("rounds", 0, "how many rounds, instead of the mode's own number")
 	only := flag.String("only", "", "parts to measure, of calls,values,window,things; empty: all")
 	profiles := flag.String("profiles", "", "directory for profiles of the bridge, one set for each measurement; they cost a little")
 	program := flag.String("program", "", "a thingbridge that is built already, to compare two; without it this tree is built")
+	inFlight := flag.Int("in-flight", 0, "calls at once, instead of 1, 16, 64 and 256 one after the other")
 	flag.Parse()
 	m := &machine{plan: shortPlan(), only: *only, profiles: *profiles, binary: *program, table: &table{aims: aims()}, progress: os.Stderr}
 	if *full {
@@ -184,6 +208,10 @@ func measure() error {
 	}
 	if *rounds > 0 {
 		m.plan.rounds = *rounds
+	}
+	m.plan.inFlight = inFlights
+	if *inFlight > 0 {
+		m.plan.inFlight = []int{*inFlight}
 	}
 	var err error
 	if m.dir, err = os.MkdirTemp("", "thingbridge-bench-"); err != nil {
@@ -198,6 +226,7 @@ func measure() error {
 			return err
 		}
 	}
+	m.endOnSignal()
 	started := time.Now()
 	err = m.run()
 	fmt.Printf("%s\n%d rounds in %v; medians\n\n", where(), m.plan.rounds, time.Since(started).Round(time.Second))

@@ -126,7 +126,8 @@ func (m *machine) startBridge(s bridgeSetup) (*bridge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &bridge{process: p, console: console, http: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}}}, nil
+	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableCompression: true}}
+	return &bridge{process: p, console: console, http: client}, nil
 }
 
 // metric reads one sample of the bridge's metrics by its name with labels.
@@ -164,10 +165,12 @@ const (
 	readyMetric = `thingbridge_things{state="ready"}` // and has said what it subscribes
 )
 
-// waitThings waits until at least n Things are in a state.
+// waitThings waits until at least n Things are in a state. For its metrics the
+// bridge looks at every Thing, so that looking is rarer the more there are.
 func (b *bridge) waitThings(state string, n int, limit time.Duration) error {
 	var last float64
-	err := waitFor(limit, fmt.Sprintf("%d things in %s", n, state), func() (bool, error) {
+	every := max(lookEvery, time.Duration(n)*2500*time.Nanosecond)
+	err := waitFor(limit, every, fmt.Sprintf("%d things in %s", n, state), func() (bool, error) {
 		got, err := b.metric(state)
 		if err != nil {
 			if b.ended() == nil {

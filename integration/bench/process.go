@@ -91,7 +91,7 @@ func (p *process) ended() error {
 
 // upOn waits until the process listens on address.
 func (p *process) upOn(address string) error {
-	return waitFor(startWait, p.name+" listens on "+address, func() (bool, error) {
+	return waitFor(startWait, lookEvery, p.name+" listens on "+address, func() (bool, error) {
 		if err := p.ended(); err != nil {
 			return false, err
 		}
@@ -145,8 +145,10 @@ func parseRSS(status string) int64 {
 	return 0
 }
 
-// waitFor looks every few milliseconds until ok says yes.
-func waitFor(limit time.Duration, what string, ok func() (bool, error)) error {
+const lookEvery = 5 * time.Millisecond
+
+// waitFor looks now and then until ok says yes.
+func waitFor(limit, every time.Duration, what string, ok func() (bool, error)) error {
 	end := time.Now().Add(limit)
 	for {
 		done, err := ok()
@@ -159,7 +161,7 @@ func waitFor(limit time.Duration, what string, ok func() (bool, error)) error {
 		if time.Now().After(end) {
 			return fmt.Errorf("%s: not within %v", what, limit)
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(every)
 	}
 }
 

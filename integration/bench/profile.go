@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// profiler is added to the program when profiles are wanted: on SIGUSR1 it
-// begins a processor profile, on SIGUSR2 it ends it and writes heap and allocations too.
+// profiler is added to the program when profiles are wanted: it begins a
+// processor profile at the start, and anew on SIGUSR1; on SIGUSR2 it ends it and
+// writes heap and allocations too.
 const profiler = `package main
 
 import (
@@ -31,12 +32,17 @@ func init() {
 	}
 	ch := make(chan os.Signal, 2)
 	signal.Notify(ch, syscall.SIGUSR1, syscall.SIGUSR2)
+	begin := func() {
+		pprof.StopCPUProfile()
+		if f, err := os.Create(dir + "/cpu"); err == nil {
+			_ = pprof.StartCPUProfile(f)
+		}
+	}
+	begin()
 	go func() {
 		for s := range ch {
 			if s == syscall.SIGUSR1 {
-				if f, err := os.Create(dir + "/cpu"); err == nil {
-					_ = pprof.StartCPUProfile(f)
-				}
+				begin()
 				continue
 			}
 			pprof.StopCPUProfile()
@@ -92,19 +98,32 @@ var unfit = regexp.MustCompile(`[^a-zA-Z0-9]+`)
 
 // profiled does work while the bridge writes a profile, if profiles are wanted.
 func (m *machine) profiled(br *bridge, name string, work func() error) error {
+	if m.interrupted.Load() {
+		return errInterrupted
+	}
 	if m.profiles == "" {
 		return work()
 	}
-	pid := br.cmd.Process.Pid
-	if err := syscall.Kill(pid, syscall.SIGUSR1); err != nil {
+	if err := br.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
 		return err
 	}
-	err := work()
-	if killErr := syscall.Kill(pid, syscall.SIGUSR2); killErr != nil || err != nil {
+	if err := work(); err != nil {
+		return err
+	}
+	return m.profile(br, name)
+}
+
+// profile has the bridge write the profile of what it did since it was asked
+// last, or since its start, if profiles are wanted.
+func (m *machine) profile(br *bridge, name string) error {
+	if m.profiles == "" {
+		return nil
+	}
+	if err := br.cmd.Process.Signal(syscall.SIGUSR2); err != nil {
 		return err
 	}
 	done := filepath.Join(m.dir, "done")
-	if err := waitFor(20*time.Second, "the profile is written", func() (bool, error) {
+	if err := waitFor(20*time.Second, lookEvery, "the profile is written", func() (bool, error) {
 		_, err := os.Stat(done)
 		return err == nil, br.ended()
 	}); err != nil {

@@ -49,18 +49,18 @@ func (m *machine) things(n, live int) error {
 	}
 	defer br.stop()
 	section := fmt.Sprintf("%d things", n)
-	err = m.profiled(br, section+" cold start", func() error {
-		return m.coldStart(br, section, n, started)
-	})
-	if err != nil {
+	if err := m.coldStart(br, section, n, started); err != nil {
+		return err
+	}
+	if err := m.profile(br, section+" cold start"); err != nil {
 		return err
 	}
 	m.table.add(section, "processor time of the cold start", "s", br.cpu().Seconds(), 0)
 	m.memory(br, section, n)
-	if err := m.rebind(br, p, section, n); err != nil {
+	if err := m.profiled(br, section+" bound again", func() error { return m.rebind(br, p, section, n) }); err != nil {
 		return err
 	}
-	return m.liveAnnouncements(b, br, section, n, live)
+	return m.profiled(br, section+" live announcements", func() error { return m.liveAnnouncements(b, br, section, n, live) })
 }
 
 func (m *machine) coldStart(br *bridge, section string, n int, started time.Time) error {
@@ -89,11 +89,12 @@ func (m *machine) memory(br *bridge, section string, n int) {
 	}
 	rss := float64(br.rss()) / 1e6
 	m.table.add(section, "resident memory, idle", "MB", rss, 0)
-	heap, err := br.metric("go_memstats_heap_alloc_bytes")
+	// The next collection is due when the heap is twice what the last one left.
+	next, err := br.metric("go_memstats_next_gc_bytes")
 	if err == nil {
-		m.table.add(section, "heap for each thing", "KiB", heap/1024/float64(n), 0)
+		m.table.add(section, "heap in use for each thing", "KiB", next/2/1024/float64(n), 0)
 	}
-	m.say("%s: %.0f MB resident, heap %.0f MB", section, rss, heap/1e6)
+	m.say("%s: %.0f MB resident, heap in use %.0f MB", section, rss, next/2e6)
 }
 
 // rebind breaks the platform's connection and waits until all is bound again.
@@ -107,7 +108,7 @@ func (m *machine) rebind(br *bridge, p *platform, section string, n int) error {
 		return err
 	}
 	var back time.Time
-	err = waitFor(2*time.Minute, "the bridge connects again", func() (bool, error) {
+	err = waitFor(2*time.Minute, lookEvery, "the bridge connects again", func() (bool, error) {
 		now, err := p.stats()
 		back = time.Now()
 		return now.Connections > before.Connections, err
