@@ -276,14 +276,16 @@ func TestABrokerThatFallsSilentIsNoticed(t *testing.T) {
 	_ = b
 }
 
-func TestABrokerThatStopsReadingIsNoticed(t *testing.T) {
+// deaf is a broker that accepts connections and then takes nothing, though it
+// seems alive by its pings.
+func deaf(t *testing.T) string {
+	t.Helper()
 	block := make(chan struct{})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	defer close(block)
+	t.Cleanup(func() { close(block); l.Close() })
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -295,7 +297,7 @@ func TestABrokerThatStopsReadingIsNoticed(t *testing.T) {
 				defer c.Close()
 				packets.ReadPacket(c)
 				c.Write([]byte{0x20, 2, 0, 0})
-				for { // alive by its pings, yet it takes nothing
+				for {
 					select {
 					case <-block:
 						return
@@ -306,8 +308,12 @@ func TestABrokerThatStopsReadingIsNoticed(t *testing.T) {
 			}()
 		}
 	}()
+	return "tcp://" + l.Addr().String()
+}
+
+func TestABrokerThatStopsReadingIsNoticed(t *testing.T) {
 	r := newRecorder()
-	o := testOptions(t, "tcp://"+l.Addr().String())
+	o := testOptions(t, deaf(t))
 	o.WriteTimeout = 300 * time.Millisecond
 	b, _ := startBus(t, o, r)
 	receive(t, r.up, "BusUp")
@@ -316,5 +322,24 @@ func TestABrokerThatStopsReadingIsNoticed(t *testing.T) {
 	}
 	if err := receive(t, r.down, "BusDown"); !strings.Contains(err.Error(), "took nothing for 300ms") {
 		t.Fatalf("it went down for %v", err)
+	}
+}
+
+func TestStoppingTakesNoLongerThanItMayWhenTheBrokerTakesNothing(t *testing.T) {
+	r := newRecorder()
+	o := testOptions(t, deaf(t))
+	o.WriteTimeout = time.Hour
+	o.StopTimeout = 300 * time.Millisecond
+	o.Will = &bridge.Publication{Topic: "status", Payload: []byte("offline"), QoS: 1}
+	b, stop := startBus(t, o, r)
+	receive(t, r.up, "BusUp")
+	for range 50 {
+		b.Publish(bridge.Publication{Topic: "x", Payload: make([]byte, 200_000), QoS: 1}, nil)
+	}
+	eventually(t, "publications are in flight", func() bool { return b.Status().PublishInFlight > 0 })
+	started := time.Now()
+	stop()
+	if took := time.Since(started); took > 3*time.Second {
+		t.Errorf("it took %v to stop", took)
 	}
 }

@@ -129,11 +129,17 @@ func (s *session) reason() error {
 }
 
 // goodbye ends a session that works: what waits is sent, acknowledgements are
-// written, and the broker is told.
+// written, and the broker is told. A broker that takes nothing is left soon
+// after the time for that.
 func (s *session) goodbye() {
 	s.bus.queue.close()
 	s.mayPublish()
 	deadline := time.Now().Add(s.bus.opt.StopTimeout)
+	cut := time.AfterFunc(s.bus.opt.StopTimeout+stopGrace, func() {
+		s.in.conn.fail(errStopped)
+		s.out.conn.fail(errStopped)
+	})
+	defer cut.Stop()
 	s.drain(deadline)
 	close(s.stop)
 	s.workers.Wait()
@@ -145,6 +151,9 @@ func (s *session) goodbye() {
 	s.out.leave(left)
 	s.bus.down(s, errStopped)
 }
+
+// stopGrace is the time for the last words after Options.StopTimeout.
+const stopGrace = time.Second
 
 // drain waits until the publish queue is empty, the deadline, or the session's failure.
 func (s *session) drain(deadline time.Time) {
