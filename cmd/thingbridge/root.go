@@ -42,7 +42,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		runCommand(), demoCommand(), checkCommand(), configCommand(), explainCommand(), testCommand(),
-		presetsCommand(), simulateCommand(), versionCommand(),
+		presetsCommand(), statusCommand(), thingsCommand(), callCommand(), simulateCommand(), versionCommand(),
 	)
 	return root
 }
