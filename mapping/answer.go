@@ -12,6 +12,9 @@ func (c *caller) answer(m *Message) (alwayson.Value, error, bool) {
 	if m == nil || m.rule == nil || m.rule.call == nil || m.rule.route != c.rule.route {
 		return none, nil, false
 	}
+	if c.contradicts(m.vars) {
+		return none, nil, false
+	}
 	if m.msg.err != nil {
 		return none, badReply(m.msg.err), true
 	}
@@ -51,6 +54,19 @@ func (c *caller) answer(m *Message) (alwayson.Value, error, bool) {
 		}
 	}
 	return c.result(s)
+}
+
+// contradicts reports a reply whose topic names another service, property or
+// part of a name than the call has.
+func (c *caller) contradicts(levels []binding) bool {
+	for _, level := range levels {
+		for _, own := range c.extra {
+			if own.name == level.name && own.name != "request" && own.value != level.value {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // withoutRequest leaves the levels that are not the id: the call's own counts.

@@ -63,6 +63,8 @@
 //     definition wants. An exact name goes before "Power{n}", that before "*".
 //     Without a payload a write sends ${toJSON(value)}, a service
 //     ${toJSON(inputs)}. `request` may be a list: all are sent.
+//   - A level of a reply's topic that is named service, property, or like a part
+//     of the name must be the call's own.
 //   - fail stands beside reply or confirm: echo.
 //   - reply takes `expect`: an answer for which it is not true is 0xA2 (no
 //     reply at all); `error` yields nil (none), text, or {code, message}.
