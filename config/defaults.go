@@ -28,7 +28,7 @@ func Default() Config {
 		},
 		Limits: Limits{
 			Things:                 100000,
-			AnnouncementsPerSecond: 1000,
+			AnnouncementsPerSecond: 10000,
 			PayloadBytes:           1 << 20,
 			ValuesPerMessage:       1000,
 			DefinitionsPerThing:    1000,
