@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -260,6 +261,21 @@ func (b *Bridge) touched(t *thing) {
 func (b *Bridge) rejected(e *mapping.Rejected) {
 	b.metrics.reject(e.Rule, string(e.Reason))
 	b.trouble(e.Thing, string(e.Reason), e.Rule+": "+e.Detail)
+	if loud[e.Reason] {
+		b.episodic("rejected/"+e.Rule+"/"+string(e.Reason), "messages refused", "thing", e.Thing, "rule", e.Rule, "reason", string(e.Reason), "detail", cut(e.Detail))
+	}
+}
+
+// loud are the reasons that the log tells of, once in an episode: limits, what
+// speaks for others, and announcements that cannot be used. The rest is in the metrics and
+// with its Thing.
+var loud = map[mapping.Reason]bool{mapping.ReasonTooLarge: true, mapping.ReasonIdentity: true, mapping.ReasonDefinition: true, mapping.ReasonName: true}
+
+func cut(text string) string {
+	if len(text) > maxProblemText {
+		return strings.ToValidUTF8(text[:maxProblemText], "") + "…"
+	}
+	return text
 }
 
 // BusUp implements BusEvents.

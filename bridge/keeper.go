@@ -90,6 +90,9 @@ func (k *keeper) later(a *mapping.Announced, kept func(error)) bool {
 		return true
 	default:
 		k.b.metrics.late.Inc()
+		k.b.note(func() {
+			k.b.episodic("late", "announcements wait", "thing", name, "reason", "limits.announcements_per_second is reached")
+		})
 		w = &lateAnnouncement{a: a}
 		k.waiting[name] = w
 		k.orderLocked(name)

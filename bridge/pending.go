@@ -88,6 +88,7 @@ func (r *relay) start(t *thing, kind string, c *mapping.Call, end func(alwayson.
 	if full := r.fullLocked(t.name); full != "" {
 		r.mu.Unlock()
 		r.b.metrics.call(kind, "refused", 0)
+		r.b.episodic("calls", "calls refused", "thing", t.name, "reason", full)
 		end(alwayson.Value{}, &mapping.CallError{Code: alwayson.ServiceUnavailable, Text: full})
 		return
 	}

@@ -232,9 +232,7 @@ func (t *thing) problemLocked(kind, text string) {
 // trouble notes a problem with a Thing, by its name; an unknown Thing's goes
 // to the Bridge's own list.
 func (b *Bridge) trouble(name, kind, text string) {
-	if len(text) > maxProblemText {
-		text = strings.ToValidUTF8(text[:maxProblemText], "") + "…"
-	}
+	text = cut(text)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if t := b.things[name]; t != nil {

@@ -79,8 +79,14 @@ func (d *dispatch) unclaimed(e *mapping.Unclaimed) {
 		b.metrics.value("waiting", 1)
 		d.record(b.thing(e.Thing), encodeRaw(e.Thing, &d.in))
 	default:
-		b.metrics.dropped("unannounced", 1)
+		b.wait.dropped(e.Thing, 1)
 	}
+}
+
+// dropped counts what waited for an announcement and could not wait longer.
+func (w *waiting) dropped(name string, n int) {
+	w.b.metrics.dropped("unannounced", n)
+	w.b.episodic("unannounced", "messages of Things not announced are dropped", "thing", name)
 }
 
 // admit counts a message of a Thing not announced yet; it reports whether
@@ -118,7 +124,7 @@ func (w *waiting) thin(name string, s *stranger, n int) {
 		return
 	}
 	w.b.opt.Outbox.Done(name, recs[len(recs)-1].Seq)
-	w.b.metrics.dropped("unannounced", len(recs))
+	w.dropped(name, len(recs))
 	w.mu.Lock()
 	s.count -= len(recs)
 	w.mu.Unlock()
@@ -181,7 +187,7 @@ func (w *waiting) addUntold(profile string, d *dispatch) {
 	w.mu.Unlock()
 	w.b.timers.after(untoldAck, func() { w.ack(m) })
 	for _, o := range out {
-		w.b.metrics.dropped("unannounced", 1)
+		w.dropped("", 1)
 		w.ack(o)
 	}
 }

@@ -1,0 +1,101 @@
+package bridge_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"thingbridge/bridge"
+	"thingbridge/mapping"
+)
+
+// lines collects a log.
+type lines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(b)
+}
+
+func (l *lines) count(words ...string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for line := range strings.Lines(l.buf.String()) {
+		all := true
+		for _, w := range words {
+			all = all && strings.Contains(line, w)
+		}
+		if all {
+			n++
+		}
+	}
+	return n
+}
+
+func TestALimitIsLoggedOncePerEpisode(t *testing.T) {
+	var log lines
+	options := func(o *bridge.Options) {
+		o.Engine = engineWith(t, mapping.Limits{PayloadBytes: 200, ValuesPerMessage: 3, DefinitionsPerThing: 5})
+		o.Limits = bridge.Limits{Things: 3, AnnouncementsPerSecond: 2, CallsPerThing: 1, WaitingPerThing: 4}
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	}
+	bubble(t, nil, func(r *rig) {
+		many := func(n int, topic, payload string) {
+			for i := range n {
+				number := strings.NewReplacer("%", fmt.Sprint(i))
+				r.live(number.Replace(topic), number.Replace(payload))
+			}
+		}
+		r.live("things/pump-1/announce", "{}")
+		many(50, "things/pump-1/properties", `{"a":1,"b":2,"c":3,"d":4}`)
+		many(50, "things/pump-1/properties", `{"a":"`+strings.Repeat("x", 300)+`"}`)
+		many(50, "things/pump-1/announce", `{"description":"%","properties":{"a":{},"b":{},"c":{},"d":{},"e":{},"f":{}}}`)
+		many(50, "things/more-%/announce", `{}`)
+		many(50, "things/stranger/properties", `{"a":1}`)
+		time.Sleep(time.Minute)
+		many(50, "things/third-%/announce", `{}`)
+		for range 5 {
+			r.service("pump-1", "Never")
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		for _, episode := range [][]string{
+			{"messages refused", "too_large", "values"},
+			{"messages refused", "too_large", "payload"},
+			{"messages refused", "definitions"},
+			{"announcement refused", "limits.things"},
+			{"announcements wait", "limits.announcements_per_second"},
+			{"calls refused", "limits.calls_per_thing"},
+			{"messages of Things not announced are dropped", "stranger"},
+		} {
+			if n := log.count(episode...) - log.count(append(episode, "(over)")...); n < 1 || n > 2 {
+				t.Errorf("%q: %d lines", episode, n)
+			}
+			if n := log.count(append(episode, "(over)", "count=")...); n < 1 {
+				t.Errorf("%q: no line for its end", episode)
+			}
+		}
+		if t.Failed() {
+			t.Log(log.buf.String())
+		}
+	}, options)
+}
+
+func engineWith(t *testing.T, limits mapping.Limits) *mapping.Engine {
+	t.Helper()
+	profiles, problems := mapping.Load(nil, "test.yaml", nil)
+	if profiles == nil {
+		t.Fatal(problems)
+	}
+	return mapping.NewEngine(profiles, mapping.Options{Limits: limits})
+}
