@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"thingbridge/edge/alwayson"
 )
 
@@ -25,6 +23,7 @@ type flow struct {
 	next       *subscriptions // not adopted yet
 	current    *subscriptions // the newest
 	retry      *timer
+	turn       bool // waits for its turn in the replay of a backlog
 
 	subs     *subscriptions
 	filters  []alwayson.PushFilter // as subs.list
@@ -36,18 +35,20 @@ type flow struct {
 	fails    int       // of these, answers that do not say what is wrong
 }
 
-func (f *flow) openLocked() bool { return f.bound && f.subscribed && !f.hold && f.retry == nil }
+func (f *flow) openLocked() bool {
+	return f.bound && f.subscribed && !f.hold && !f.turn && f.retry == nil
+}
 
 // scheduler gets records out of the outbox to the platform. One goroutine
 // looks at the Things that have something to do, in turn; at most one push is in
 // flight per Thing and Limits.Pushes over all, and while as many bytes are in
 // flight as pushBytes no new one starts.
 type scheduler struct {
-	b     *Bridge
-	wake  chan struct{}
-	idle  chan struct{} // a push ended
-	limit *rate.Limiter // values of a backlog; nil no limit
-	sets  subscriptionSets
+	b      *Bridge
+	wake   chan struct{}
+	idle   chan struct{} // a push ended
+	replay *replay       // nil no limit
+	sets   subscriptionSets
 	// The goroutine's own: when a push of any Thing succeeded last, and room for
 	// the record that is looked at.
 	lastOK time.Time
@@ -63,21 +64,20 @@ type scheduler struct {
 	unanswered int
 	bytes      int
 	stopped    bool
+	turns      []*flow   // wait for the replay of a backlog, in their order
+	turning    bool      // a timer wakes the first of them
 	stalled    time.Time // since when pushes went out and nothing was answered; zero: not
 }
 
 const (
-	pushBytes  = 32 << 20  // in flight over all Things
-	pushBody   = 256 << 10 // one push, at most
-	pushUnits  = 512       // records looked at for one push
-	backlogAge = 5 * time.Second
+	pushBytes = 32 << 20  // in flight over all Things
+	pushBody  = 256 << 10 // one push, at most
+	pushUnits = 512       // records looked at for one push
 )
 
 func newScheduler(b *Bridge) *scheduler {
 	s := &scheduler{b: b, wake: make(chan struct{}, 1), idle: make(chan struct{}, 1)}
-	if r := b.opt.ReplayRate; r > 0 {
-		s.limit = rate.NewLimiter(rate.Limit(r), max(pushUnits, int(r)))
-	}
+	s.replay = newReplay(b.opt.ReplayRate)
 	return s
 }
 
@@ -102,6 +102,7 @@ func (s *scheduler) listLocked(f *flow) {
 
 // arrived lists the Things that got records.
 func (s *scheduler) arrived(of []*thing) {
+	s.replay.arrived(len(of))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range of {

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"thingbridge/bridge"
 	"thingbridge/bridge/outbox"
 	"thingbridge/bridge/store"
@@ -271,6 +273,65 @@ func TestWatchdogReconnectsAPlatformThatAnswersNothing(t *testing.T) {
 			t.Errorf("%d reconnects, want no more than one", n)
 		}
 	}, func(o *bridge.Options) { o.Watchdog = 20 * time.Second })
+}
+
+func TestABacklogShrinksWhateverArrivesMeanwhile(t *testing.T) {
+	names := []string{"a", "b", "c", "d"}
+	model := map[string][]alwayson.Subscription{}
+	for _, name := range names {
+		model[name] = subs("v")
+	}
+	registry := prometheus.NewRegistry()
+	bubble(t, model, func(r *rig) {
+		for _, name := range names {
+			r.retained("things/"+name+"/announce", "{}")
+		}
+		r.platform.down()
+		n := 0
+		each := func(rounds int, gap time.Duration) {
+			for range rounds {
+				for _, name := range names {
+					n++
+					r.message("things/"+name+"/properties", fmt.Sprintf(`{"v":%d}`, n/8), false)
+				}
+				time.Sleep(gap)
+			}
+		}
+		each(1500, 10*time.Millisecond)
+		r.platform.connect()
+		each(3000, 10*time.Millisecond) // 400 a second, four times the rate
+		synctest.Wait()
+		if records, _, _ := r.outbox.Depth(""); records > 4000 {
+			t.Errorf("%d records wait half a minute after 6,000 did", records)
+		}
+		time.Sleep(time.Minute)
+		if records, _, _ := r.outbox.Depth(""); records != 0 {
+			t.Errorf("%d records wait in the end", records)
+		}
+		if looked := valuesLookedAt(t, registry); looked != n {
+			t.Errorf("%d decisions on %d values: each is to be looked at once", looked, n)
+		}
+	}, func(o *bridge.Options) { o.ReplayRate, o.Registerer = 100, registry })
+}
+
+// valuesLookedAt is how many values were sent or filtered.
+func valuesLookedAt(t *testing.T, registry *prometheus.Registry) (n int) {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "thingbridge_values_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if outcome := m.GetLabel()[0].GetValue(); outcome == "sent" || outcome == "filtered" {
+				n += int(m.GetCounter().GetValue())
+			}
+		}
+	}
+	return n
 }
 
 func TestBacklogIsReplayedAtItsRate(t *testing.T) {

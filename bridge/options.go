@@ -58,7 +58,7 @@ type Options struct {
 	DefaultTimeout time.Duration // of a call whose service names none
 	PushTimeout    time.Duration // the platform's time to answer a push
 	ClientID       string        // names the bridge's own topics, thingbridge/{ClientID}/…; "" none, and no marker
-	ReplayRate     float64       // values per second pushed out of a backlog; 0 no limit
+	ReplayRate     float64       // messages per second by which a backlog shrinks, in all; 0 no limit
 	Watchdog       time.Duration // connected, values in flight, nothing answered for so long: reconnect; 0 never
 	StopTimeout    time.Duration // for what is in flight when Run is told to stop
 

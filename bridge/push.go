@@ -34,6 +34,7 @@ type push struct {
 	event   *mapping.Event
 	seen    []alwayson.PropertyValue // values that came to nothing by their push type
 	size    int
+	records int    // that are done
 	doneSeq uint64 // records up to here are out
 	partSeq uint64 // and of this one partUnit units
 	partTo  int
@@ -74,33 +75,22 @@ func (s *scheduler) look(f *flow) {
 		return
 	}
 	p := &push{f: f, bind: bind, partSeq: f.partSeq, partTo: f.partUnit}
+	now := time.Now()
+	backlog := now.Sub(time.UnixMilli(recs[0].Time)) >= backlogAge
+	if d := s.replay.wait(now); backlog && d > 0 {
+		s.postpone(f, d)
+		return
+	}
 	s.fill(p, recs, body)
+	if backlog {
+		s.replay.spend(p.records)
+	}
 	if len(p.vals) == 0 && p.event == nil {
 		s.commit(p)
 		s.release(f, true)
 		return
 	}
-	if d := s.replayDelay(recs[0].Time, max(1, len(p.vals))); d > 0 {
-		f.rollback(p)
-		s.release(f, false)
-		s.pause(f, d)
-		return
-	}
 	s.start(p)
-}
-
-// replayDelay is how long a push out of a backlog has to wait for its turn.
-func (s *scheduler) replayDelay(received int64, n int) time.Duration {
-	now := time.Now()
-	if s.limit == nil || now.Sub(time.UnixMilli(received)) < backlogAge {
-		return 0
-	}
-	r := s.limit.ReserveN(now, min(n, s.limit.Burst()))
-	d := r.DelayFrom(now)
-	if d > 0 {
-		r.CancelAt(now)
-	}
-	return d
 }
 
 // fill takes units into the push until it is full or an event is reached.
@@ -130,11 +120,13 @@ func (s *scheduler) fill(p *push, recs []Record, body int) {
 					p.partSeq, p.partTo = r.Seq, n+1
 				} else {
 					p.doneSeq = r.Seq
+					p.records++
 				}
 				return
 			}
 		}
 		p.doneSeq = r.Seq
+		p.records++
 	}
 }
 

@@ -83,7 +83,7 @@ type Outbox struct {
 	MaxBytes   Size          `mapstructure:"max_bytes"` // bound of what waits, in all
 	MaxAge     time.Duration `mapstructure:"max_age"`   // older than this is dropped and counted
 	WhenFull   WhenFull      `mapstructure:"when_full"`
-	ReplayRate int           `mapstructure:"replay_rate"` // values per second of what waited, in all; 0: not limited
+	ReplayRate int           `mapstructure:"replay_rate"` // messages per second by which what waited shrinks, in all; 0: not limited
 	HoldMax    int           `mapstructure:"hold_max"`    // mode memory: messages held unacknowledged at once
 }
 
