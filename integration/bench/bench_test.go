@@ -40,7 +40,6 @@ func BenchmarkTable(b *testing.B) {
 		if err := m.table.print(os.Stdout); err != nil {
 			b.Error(err)
 		}
-		return
 	}
 }
 

@@ -81,36 +81,34 @@ func (c valueCase) load(m *machine) *load {
 	return l
 }
 
-// values measures every kind of message once: bare, then through a bridge that
-// keeps its outbox in memory, then through one that keeps it on disk.
+// values measures every kind of message once through a bridge that keeps its
+// outbox in memory, and once through one that keeps it on disk, each right after
+// the bare subscriber.
 func (m *machine) values(b *broker, window string) error {
 	if err := announceValues(b.address); err != nil {
 		return err
 	}
-	limits := map[valueCase]float64{}
-	for _, c := range m.plan.valueCases(b.window) {
-		rate, err := m.bare(b, c)
-		if err != nil {
-			return fmt.Errorf("bare subscriber, %s: %w", c.name(), err)
-		}
-		limits[c] = rate
-	}
 	for _, disk := range []bool{false, true} {
-		if err := m.valuesThrough(b, window, disk, limits); err != nil {
+		if err := m.valuesThrough(b, window, disk); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// bare measures the limit of one kind of message.
+// bare measures the limit of one kind of message, on topics of which the bridge
+// hears nothing.
 func (m *machine) bare(b *broker, c valueCase) (float64, error) {
-	s, err := startBareSubscriber(b.address, c.qos, []string{"things/+/properties", "meters/+/+/telemetry" + strconv.Itoa(c.values)})
+	s, err := startBareSubscriber(b.address, c.qos, []string{bareRoot + "#"})
 	if err != nil {
 		return 0, err
 	}
 	defer s.stop()
-	result, err := c.load(m).run(b.address, s.count)
+	l := c.load(m)
+	for i := range l.topics {
+		l.topics[i] = append([]byte(bareRoot), l.topics[i]...)
+	}
+	result, err := l.run(b.address, s.count)
 	if err != nil {
 		return 0, err
 	}
@@ -120,7 +118,9 @@ func (m *machine) bare(b *broker, c valueCase) (float64, error) {
 	return result.perSecond(), nil
 }
 
-func (m *machine) valuesThrough(b *broker, window string, disk bool, limits map[valueCase]float64) error {
+const bareRoot = "bare/"
+
+func (m *machine) valuesThrough(b *broker, window string, disk bool) error {
 	p, err := startPlatform(m.binary)
 	if err != nil {
 		return err
@@ -139,12 +139,16 @@ func (m *machine) valuesThrough(b *broker, window string, disk bool, limits map[
 		section = "values, disk" + window
 	}
 	for _, c := range m.plan.valueCases(b.window) {
+		limit, err := m.bare(b, c)
+		if err != nil {
+			return fmt.Errorf("bare subscriber, %s: %w", c.name(), err)
+		}
 		consumed := func() (int64, error) {
 			s, err := p.stats()
 			return int64(s.Values) / int64(c.values), err
 		}
 		if err := m.profiled(br, section+" "+c.name(), func() error {
-			return m.valueRound(br, b, section, c, limits[c], consumed)
+			return m.valueRound(br, b, section, c, limit, consumed)
 		}); err != nil {
 			return fmt.Errorf("%s, %s: %w", section, c.name(), err)
 		}
