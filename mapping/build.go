@@ -117,6 +117,7 @@ func (b *builder) build(name, raw string, parts []Part) (*Device, error) {
 		d.Vars = mergeVars(d.Vars, b.learned)
 	}
 	b.settle(d, scopes)
+	b.unheard(d)
 	b.fragment(d)
 	b.share(d)
 	return d, nil

@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"fmt"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -102,6 +104,64 @@ func (b *builder) fragment(d *Device) {
 		d.QueueFor = rules.queue.of(&scope{prof: b.prof, dev: d})
 	}
 	d.rules = rules
+}
+
+// unheard tells that topics of the profile cannot be listened to for the
+// device, because of what it says: the first of them, and how many more. What
+// it does not say is no fault.
+func (b *builder) unheard(d *Device) {
+	s := &scope{prof: b.prof, dev: d, reply: b.e.opt.ReplyPrefix}
+	first, more := "", 0
+	for _, r := range b.prof.rules {
+		if r.topic == nil || !r.topic.uses("device") {
+			continue
+		}
+		text, said, fault := r.topic.saidTopic(s)
+		if said && fault == nil && !b.prof.permits(text) {
+			fault = fmt.Errorf("the topic %q is not under the profile's allow_topics", shorten(text, 80))
+		}
+		switch {
+		case !said || fault == nil:
+		case first == "":
+			first = fmt.Sprintf("%s is not listened to: %s", r.id, fault)
+		default:
+			more++
+		}
+	}
+	if more > 0 {
+		first += fmt.Sprintf(" (and %d more)", more)
+	}
+	if first != "" {
+		b.fail(ReasonDefinition, "%s", first)
+	}
+}
+
+// saidTopic fills the topic of one device's; said is false when the device has
+// not said all of it.
+func (t *template) saidTopic(s *scope) (text string, said bool, fault error) {
+	for i := range t.parts {
+		p := &t.parts[i]
+		if p.x == nil || !p.x.uses("device") {
+			continue
+		}
+		value, err := p.render(s)
+		if err != nil || value == "" {
+			return "", false, nil
+		}
+		if err := checkInserted(p, value); err != nil {
+			return "", true, err
+		}
+	}
+	shape, _, err := t.patternText(s, "")
+	if err != nil {
+		return "", true, err
+	}
+	pat, err := parsePattern(shape)
+	if err != nil {
+		return "", true, err
+	}
+	pat.showBraces()
+	return pat.filter, true, nil
 }
 
 // foreign reports a rule whose topic is another Thing's: one that another
