@@ -82,8 +82,7 @@ type bridge struct {
 // bridgeSetup is what the measurements vary.
 type bridgeSetup struct {
 	broker, webSocket string
-	dir               string // takes the configuration, and the data if disk
-	disk              bool
+	disk              bool // data directory and outbox are on disk
 	announcements     int    // per second; 0: the default
 	profiles          string // YAML; "": native alone
 }
