@@ -65,7 +65,7 @@ type Options struct {
 
 	Limits alwayson.Limits // what decoding one message may cost
 
-	ConnectBackoff Backoff // between attempts to connect; default 1 s to 60 s
+	ConnectBackoff Backoff // between attempts to connect; default 1 s to 15 s, since a plant waits for it
 	KeyBackoff     Backoff // after a refused or unreadable key; default 15 s to 5 min
 	BindBackoff    Backoff // before refused names are tried again; default 5 s to 60 s
 	SyncBackoff    Backoff // before a failed question for subscriptions is repeated; default 1 s to 2 min
@@ -99,7 +99,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.MaxServing, 1024)
 	setDefault(&o.BindBatch, 1000)
 	setDefault(&o.MaxAsking, 32)
-	o.ConnectBackoff = o.ConnectBackoff.orElse(Backoff{Min: time.Second, Max: time.Minute, Factor: 2, Jitter: 0.3})
+	o.ConnectBackoff = o.ConnectBackoff.orElse(Backoff{Min: time.Second, Max: 15 * time.Second, Factor: 2, Jitter: 0.3})
 	o.KeyBackoff = o.KeyBackoff.orElse(Backoff{Min: 15 * time.Second, Max: 5 * time.Minute, Factor: 2, Jitter: 0.2})
 	o.BindBackoff = o.BindBackoff.orElse(Backoff{Min: 5 * time.Second, Max: time.Minute, Factor: 2, Jitter: 0.2})
 	o.SyncBackoff = o.SyncBackoff.orElse(Backoff{Min: time.Second, Max: 2 * time.Minute, Factor: 2, Jitter: 0.3})

@@ -87,7 +87,7 @@ func DefaultOptions() Options {
 		PublishQueue:      10_000,
 		PublishQueueBytes: 64 << 20,
 		SubscribeBatch:    100,
-		Backoff:           Backoff{Min: 500 * time.Millisecond, Max: 30 * time.Second, Healthy: 30 * time.Second},
+		Backoff:           Backoff{Min: 500 * time.Millisecond, Max: 15 * time.Second, Healthy: 30 * time.Second},
 	}
 }
 
