@@ -174,7 +174,7 @@ func textWeight(operator string, right ast.Node) int {
 	if err != nil {
 		return workBudget // inspect has refused it
 	}
-	return 8 + program/4
+	return 16 + program/4
 }
 
 // patternProgram gives how many instructions a constant regular expression has.
