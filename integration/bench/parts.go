@@ -82,7 +82,7 @@ type bridge struct {
 // bridgeSetup is what the measurements vary.
 type bridgeSetup struct {
 	broker, webSocket string
-	disk              bool // data directory and outbox are on disk
+	disk              bool   // data directory and outbox are on disk
 	announcements     int    // per second; 0: the default
 	profiles          string // YAML; "": native alone
 }
