@@ -54,6 +54,8 @@ type Bridge struct {
 	episodes   map[string]*episode
 
 	upwardsInFlight             int
+	settled                     bool // the broker has told all that it retains, once
+	settling                    bool // a timer will say so, if nothing else does
 	busReset                    time.Time
 	platformUp, busUp           bool
 	platformSession, busSession uint64

@@ -91,7 +91,9 @@ func (b *Bridge) register(a *mapping.Announced, kept func(error)) {
 	}
 	b.keeper.filters(change)
 	b.mu.Lock()
+	known := b.things[d.Thing] != nil
 	t := b.putLocked(d)
+	t.early = !b.settled && !a.Live && (t.early || !known)
 	b.marker.sawLocked(t)
 	if a.Live {
 		t.offline, t.expired = false, false

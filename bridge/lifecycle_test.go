@@ -2,12 +2,14 @@ package bridge_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"thingbridge/bridge"
 	"thingbridge/bridge/store"
+	"thingbridge/edge/alwayson"
 )
 
 const (
@@ -179,6 +181,37 @@ func TestRegistrySurvivesARestart(t *testing.T) {
 		second.mustState("kept", "forgotten")
 		second.mustState("off", bridge.StateOffline)
 	})
+}
+
+func TestNothingIsBoundBeforeTheBrokerHasToldWhatItRetains(t *testing.T) {
+	for _, marker := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, map[string][]alwayson.Subscription{"pump-1": subs(), "pump-2": subs(), "pump-3": subs()})
+			defer r.stop()
+			r.bus.noMarker = !marker
+			r.platform.connect()
+			r.retained(announce, "{}")
+			r.retained("things/pump-2/announce", "{}")
+			r.live("things/pump-3/announce", "{}")
+			r.retained(status, "offline")
+			r.mustState("pump-3", bridge.StateReady)
+			r.bus.jobs.add(func() { r.b.BusUp(1) })
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if got := r.platform.isWanted("pump-2"); got != marker {
+				t.Errorf("with the marker back: %v; wanted: %v", marker, got)
+			}
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+			r.mustState("pump-2", bridge.StateReady)
+			r.mustState("pump-1", bridge.StateOffline)
+			for _, h := range r.platform.history() {
+				if strings.HasSuffix(h, "pump-1") {
+					t.Errorf("told the platform %q of a Thing that was offline all the time", h)
+				}
+			}
+		})
+	}
 }
 
 func TestMarkerSweepsNothingThatIsThere(t *testing.T) {

@@ -17,11 +17,12 @@ import (
 // comes again, with the flag. Without that, it is learnt at the next connection.
 
 const (
-	markerSettle = 3 * time.Second
-	markerRetry  = 10 * time.Second
-	probePause   = 500 * time.Millisecond // between two batches
-	probeBatch   = 200
-	probeQueue   = 100_000
+	markerSettle   = 3 * time.Second
+	markerRetry    = 10 * time.Second
+	markerPatience = 5 * time.Second        // without the marker, what is retained counts as told
+	probePause     = 500 * time.Millisecond // between two batches
+	probeBatch     = 200
+	probeQueue     = 100_000
 )
 
 type marker struct {
@@ -50,8 +51,10 @@ func (k *marker) nextEpoch() { k.epoch.Add(1) }
 func (b *Bridge) sendMarker() {
 	k := &b.marker
 	if k.topic == "" {
+		b.settle()
 		return
 	}
+	b.settleLater()
 	epoch, nonce := k.epoch.Load(), rand.Text()
 	k.mu.Lock()
 	k.nonce, k.sentAt = nonce, epoch
@@ -79,9 +82,41 @@ func (b *Bridge) markerBack(m *Message) bool {
 	if k.nonce != "" && string(m.Payload) == k.nonce {
 		k.nonce = ""
 		epoch := k.sentAt
+		b.timers.after(0, b.settle)
 		b.timers.after(markerSettle, func() { b.sweep(epoch) })
 	}
 	return true
+}
+
+// settle lets the Things be bound that were announced before the broker had told
+// all that it retains: until then an offline that is retained too may be on its
+// way, and a Thing whose device is gone would be bound for a moment.
+func (b *Bridge) settle() {
+	var early []string
+	b.mu.Lock()
+	if !b.settled {
+		for _, t := range b.things {
+			if t.early {
+				early = append(early, t.name)
+			}
+		}
+	}
+	b.settled = true
+	b.mu.Unlock()
+	for _, name := range early {
+		b.keeper.dirty(name)
+	}
+}
+
+// settleLater settles without the marker, for a broker that does not let it through.
+func (b *Bridge) settleLater() {
+	b.mu.Lock()
+	plan := !b.settled && !b.settling
+	b.settling = b.settling || plan
+	b.mu.Unlock()
+	if plan {
+		b.timers.after(markerPatience, b.settle)
+	}
 }
 
 // sawLocked notes that the Thing's announcement came on the present connection.

@@ -27,6 +27,7 @@ type thing struct {
 	browsed   time.Time // when the last such was
 	drainTill time.Time
 	seenEpoch uint64 // the bus connection in which its announcement last came
+	early     bool   // announced by a retained message before the Bridge was settled
 	wiped     bool   // the broker lost its retained announcement: that it does not come says nothing
 	lastSeen  time.Time
 
@@ -87,7 +88,7 @@ const maxParents = 8
 
 // wantedLocked is the Thing's intent.
 func (b *Bridge) wantedLocked(t *thing) bool {
-	return !t.leaving && b.reachableLocked(t)
+	return !t.leaving && (b.settled || !t.early) && b.reachableLocked(t)
 }
 
 // familyLocked calls each for t and all Things whose parents lead to it.
