@@ -13,7 +13,9 @@ func TestATasmotaDeviceAnswersLikeOne(t *testing.T) {
 	c, ch := listen(t, b, "stat/plug-1/+", "tele/plug-1/+", "tasmota/discovery/#")
 	_, stop := simulate(t, Options{Access: Access{Broker: b.URL()}, Family: "tasmota", Prefix: "plug-", Interval: time.Hour, OneConnectionPerDevice: true})
 	until(t, ch, "config", func(h heard) bool { return strings.HasSuffix(h.topic, tasmotaMAC("plug-1")+"/config") })
-	until(t, ch, "sensors", func(h heard) bool { return strings.HasSuffix(h.topic, "/sensors") && strings.Contains(h.payload, "ENERGY") })
+	until(t, ch, "sensors", func(h heard) bool {
+		return strings.HasSuffix(h.topic, "/sensors") && strings.Contains(h.payload, "ENERGY")
+	})
 	for _, step := range []struct{ command, payload, topic, want string }{
 		{"Power", "OFF", "stat/plug-1/RESULT", `{"POWER":"OFF"}`},
 		{"POWER1", "TOGGLE", "stat/plug-1/POWER", "ON"},
