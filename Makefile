@@ -11,10 +11,10 @@ DEMO     ?=
 export VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint fuzz bench chaos cover clean
+.PHONY: help build demo test lint fuzz bench microbench licenses chaos cover clean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## the static binary bin/thingbridge
 	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o bin/thingbridge ./cmd/thingbridge
@@ -31,8 +31,14 @@ lint: ## gofmt, go vet, staticcheck, govulncheck
 fuzz: ## every fuzz target for FUZZTIME (1m)
 	@.ci/fuzz each $(FUZZTIME)
 
-bench: ## benchmarks, BENCH=regexp
-	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+bench: ## calls, values, cold starts, memory beside their limits: one table; FULL=1 for all of it
+	go run ./integration/bench $(if $(FULL),-full)
+
+microbench: ## Go benchmarks of the packages, BENCH=regexp
+	go test -run '^$$' -bench '$(BENCH)' -benchmem $(filter-out %/integration/bench,$(shell go list ./...))
+
+licenses: ## the licences of all dependencies, into docs/licenses.md
+	deployments/licenses/licenses.sh list > docs/licenses.md
 
 chaos: ## crash test: KILLS (100) times kill -9, cuts and stops, then counts what is lost
 	CHAOS_KILLS=$(KILLS) go test -count=1 -timeout 3h -v -run '^TestChaos' ./integration/...

@@ -2,6 +2,7 @@ package devicesim
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math"
@@ -107,7 +108,7 @@ func zigbeeMessage(topic string, v any, retain bool) message {
 func (d *zigbee) set(key string, v any) (shown bool, err error) {
 	switch {
 	case d.kind == zigbeeStuck && key == "valve":
-		return false, fmt.Errorf("Command genOnOff failed (the valve is stuck)")
+		return false, errors.New("command genOnOff failed (the valve is stuck)")
 	case d.kind != zigbeeLamp:
 	case key == "effect" || key == "identify":
 		return false, nil

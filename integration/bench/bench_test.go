@@ -22,27 +22,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// BenchmarkTable measures everything once, in the short mode, or in the full
-// one with THINGBRIDGE_BENCH=full, and prints the table.
-func BenchmarkTable(b *testing.B) {
-	needMosquitto(b)
-	p := shortPlan()
-	if os.Getenv("THINGBRIDGE_BENCH") == "full" {
-		p = fullPlan()
-	}
-	p.inFlight = inFlights
-	for b.Loop() {
-		m := &machine{plan: p, dir: b.TempDir(), table: &table{aims: aims()}, progress: io.Discard}
-		if err := m.run(); err != nil {
-			b.Error(err)
-		}
-		fmt.Printf("\n%s\n\n", where())
-		if err := m.table.print(os.Stdout); err != nil {
-			b.Error(err)
-		}
-	}
-}
-
 func needMosquitto(t testing.TB) {
 	t.Helper()
 	if _, err := exec.LookPath("mosquitto"); err != nil {

@@ -16,10 +16,10 @@ import (
 
 // family is a preset under hostile announcements.
 type family struct {
-	preset, thing string
-	topics        []string          // of announcements; the fuzzed payloads go to them in turn
-	values        []string          // of values
-	sends         func(string) bool // topics that may be sent to
+	preset string
+	topics []string          // of announcements; the fuzzed payloads go to them in turn
+	values []string          // of values
+	sends  func(string) bool // topics that may be sent to
 }
 
 func (fam *family) profiles(t testing.TB) *mapping.Profiles {
