@@ -155,7 +155,7 @@ func (d *dispatch) effect(e mapping.Effect) {
 	case *mapping.Unclaimed:
 		d.unclaimed(e)
 	case *mapping.Rejected:
-		b.rejected(e)
+		b.rejected(e, d.in.Topic)
 	}
 }
 
@@ -258,22 +258,37 @@ func (b *Bridge) touched(t *thing) {
 	}
 }
 
-func (b *Bridge) rejected(e *mapping.Rejected) {
+// rejected tells what was refused of a message on topic, which names the device
+// where no Thing does.
+func (b *Bridge) rejected(e *mapping.Rejected, topic string) {
 	b.metrics.reject(e.Rule, string(e.Reason))
-	b.trouble(e.Thing, string(e.Reason), e.Rule+": "+e.Detail)
-	if loud[e.Reason] {
-		b.episodic("rejected/"+e.Rule+"/"+string(e.Reason), "messages refused", "thing", e.Thing, "rule", e.Rule, "reason", string(e.Reason), "detail", cut(e.Detail))
+	where := e.Rule
+	if b.thing(e.Thing) == nil {
+		where += " on " + cutTopic(topic)
+	}
+	b.trouble(e.Thing, string(e.Reason), where+": "+e.Detail)
+	if loud[e.Reason] || announces(e.Rule) {
+		b.episodic("rejected/"+e.Rule+"/"+string(e.Reason), "messages refused", "thing", e.Thing, "topic", cutTopic(topic), "rule", e.Rule, "reason", string(e.Reason), "detail", cut(e.Detail))
 	}
 }
 
-// loud are the reasons that the log tells of, once in an episode: limits, what
-// speaks for others, and announcements that cannot be used. The rest is in the metrics and
-// with its Thing.
+// loud are the reasons that the log tells of, once in an episode: limits, and
+// what speaks for others. So are announcements that cannot be used, for whatever
+// reason: their devices show nowhere else. The rest is in the metrics and with
+// its Thing.
 var loud = map[mapping.Reason]bool{mapping.ReasonTooLarge: true, mapping.ReasonIdentity: true, mapping.ReasonDefinition: true, mapping.ReasonName: true}
 
-func cut(text string) string {
-	if len(text) > maxProblemText {
-		return strings.ToValidUTF8(text[:maxProblemText], "") + "…"
+// announces reports whether a rule, "profile/section/n", is of an announcement.
+func announces(rule string) bool { return strings.Contains(rule, "/announce/") }
+
+// cutTopic leaves room for what is said of the topic.
+func cutTopic(topic string) string { return cutAt(topic, maxProblemText/2) }
+
+func cut(text string) string { return cutAt(text, maxProblemText) }
+
+func cutAt(text string, most int) string {
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return text
 }

@@ -99,3 +99,38 @@ func engineWith(t *testing.T, limits mapping.Limits) *mapping.Engine {
 	}
 	return mapping.NewEngine(profiles, mapping.Options{Limits: limits})
 }
+
+func TestAnAnnouncementThatCannotBeUsedIsLoggedWithItsTopic(t *testing.T) {
+	var log lines
+	options := func(o *bridge.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) }
+	bubble(t, nil, func(r *rig) {
+		r.live("things/pump-1/announce", "no JSON")
+		if n := log.count("messages refused", "things/pump-1/announce", "malformed", "not JSON"); n != 1 {
+			t.Errorf("%d lines name the topic: %s", n, log.buf.String())
+		}
+		problems := r.b.Status().Problems
+		if len(problems) != 1 || !strings.Contains(problems[0].Text, "on things/pump-1/announce: payload: not JSON") {
+			t.Errorf("problems %v", problems)
+		}
+	}, options)
+}
+
+func TestTheStatusNamesWhoHasNotAnnouncedItself(t *testing.T) {
+	bubble(t, nil, func(r *rig) {
+		r.live("things/pump-1/announce", "{}")
+		r.live("things/pump-1/properties/a", "1")
+		for i := range 30 {
+			r.live(fmt.Sprintf("things/stranger-%02d/properties/a", i), "1")
+			time.Sleep(time.Second)
+		}
+		r.live("things/stranger-03/properties/a", "2")
+		list := r.b.Status().Unannounced
+		if len(list) != 20 || list[0].Thing != "stranger-03" || list[0].Messages != 2 || list[1].Thing != "stranger-29" {
+			t.Errorf("unannounced: %v", list)
+		}
+		r.live("things/stranger-03/announce", "{}")
+		if list := r.b.Status().Unannounced; len(list) != 20 || list[0].Thing != "stranger-29" {
+			t.Errorf("after its announcement: %v", list)
+		}
+	})
+}

@@ -179,7 +179,7 @@ func (s *scheduler) raw(f *flow, in *mapping.Input) []unit {
 				units = append(units, unit{event: e})
 			}
 		case *mapping.Rejected:
-			s.b.rejected(e)
+			s.b.rejected(e, in.Topic)
 		case *mapping.Unclaimed:
 			s.b.metrics.dropped("unclaimed", 1)
 		}

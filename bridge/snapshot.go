@@ -50,7 +50,7 @@ type ThingDetails struct {
 	MissingBindings map[string]uint64       `json:"missingBindings"` // properties that came, and have no remote binding on the platform: how many values
 	QueuedRecords   int                     `json:"queuedRecords"`
 	QueuedBytes     int64                   `json:"queuedBytes"`
-	Oldest          time.Time               `json:"oldest"`
+	Oldest          time.Time               `json:"oldest,omitzero"`
 	Calls           int                     `json:"calls"`
 	Recent          []Problem               `json:"recentProblems"`
 	Provision       string                  `json:"provision,omitempty"`
@@ -150,15 +150,24 @@ type Status struct {
 	Pushing       int               `json:"pushing"`
 	QueuedRecords int               `json:"queuedRecords"`
 	QueuedBytes   int64             `json:"queuedBytes"`
-	Oldest        time.Time         `json:"oldest"`
-	Clashes       map[string]string `json:"clashes,omitempty"` // refused Things: what they clash with
-	Problems      []Problem         `json:"problems"`          // of nobody's Thing
+	Oldest        time.Time         `json:"oldest,omitzero"`
+	Clashes       map[string]string `json:"clashes,omitempty"`     // refused Things: what they clash with
+	Unannounced   []Unannounced     `json:"unannounced,omitempty"` // Things that nobody announced, the latest first, at most 20
+	Problems      []Problem         `json:"problems"`              // of nobody's Thing
+}
+
+// Unannounced is a Thing whose messages wait, because no device announced it.
+type Unannounced struct {
+	Thing    string    `json:"thing"`
+	Messages int       `json:"messages"` // that wait
+	Last     time.Time `json:"last"`     // when the last one came, or the Bridge started
 }
 
 // Status gives the Bridge's state as a whole.
 func (b *Bridge) Status() Status {
 	s := Status{Started: b.startedAt, Things: b.thingStates(), CallsInFlight: b.relay.inFlight(), Pushing: b.sched.pushing(), Clashes: map[string]string{}}
 	s.QueuedRecords, s.QueuedBytes, s.Oldest = b.opt.Outbox.Depth("")
+	s.Unannounced = b.wait.unannounced()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s.PlatformUp, s.PlatformSince, s.PlatformError = b.platformUp, b.platformSince, errorText(b.platformErr)

@@ -1,6 +1,9 @@
 package bridge
 
 import (
+	"cmp"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +17,7 @@ const (
 	untoldBytes   = 1 << 20         // the same, in bytes
 	untoldAck     = 5 * time.Second // these are acknowledged after that, and wait in memory alone
 	untoldTime    = 10 * time.Minute
+	mostShown     = 20 // Things not announced that a status names
 )
 
 // waiting keeps messages that may mean something after an announcement. Where
@@ -115,6 +119,20 @@ func (w *waiting) admit(name string) bool {
 		w.thin(name, s, max(1, limit/4))
 	}
 	return true
+}
+
+// unannounced lists Things that are not announced and whose messages wait.
+func (w *waiting) unannounced() []Unannounced {
+	w.mu.Lock()
+	var list []Unannounced
+	for name, s := range w.strangers {
+		list = append(list, Unannounced{Thing: name, Messages: s.count, Last: s.last})
+	}
+	w.mu.Unlock()
+	slices.SortFunc(list, func(a, b Unannounced) int {
+		return cmp.Or(b.Last.Compare(a.Last), strings.Compare(a.Thing, b.Thing))
+	})
+	return list[:min(len(list), mostShown)]
 }
 
 // thin drops the n oldest messages of a Thing that is not announced.

@@ -122,7 +122,17 @@ func statusRows(s *status, now time.Time) [][]string {
 	for _, name := range sortedNames(s.Bridge.Clashes) {
 		rows = append(rows, []string{"clash", name, s.Bridge.Clashes[name]})
 	}
+	for _, u := range s.Bridge.Unannounced {
+		rows = append(rows, []string{"unknown", u.Thing, fmt.Sprintf("has not announced itself: %s, the last %s ago", waiting(u.Messages), ago(now, u.Last))})
+	}
 	return append(rows, problemRows(s.Bridge.Problems, now)...)
+}
+
+func waiting(messages int) string {
+	if messages == 1 {
+		return "1 message waits"
+	}
+	return fmt.Sprintf("%d messages wait", messages)
 }
 
 func problemRows(problems []bridge.Problem, now time.Time) [][]string {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"thingbridge/bridge"
 )
 
 // runApp runs an app until the test's end and gives its console's address.
@@ -182,6 +184,22 @@ func TestInputsAreTakenAsTheServiceDeclaresThem(t *testing.T) {
 	for _, baseType := range []string{"NUMBER", "BOOLEAN", "LOCATION"} {
 		if got, err := inputJSON(baseType, "x y"); err == nil {
 			t.Errorf("%s took %s", baseType, got)
+		}
+	}
+}
+
+func TestTheStatusTellsWhoHasNotAnnouncedItself(t *testing.T) {
+	now := time.Now()
+	s := &status{Bridge: bridge.Status{Unannounced: []bridge.Unannounced{
+		{Thing: "ghost", Messages: 1, Last: now.Add(-5 * time.Second)}, {Thing: "spook", Messages: 7, Last: now.Add(-time.Minute)},
+	}}}
+	out := newOutput()
+	if err := table(out, statusRows(s, now)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"ghost  has not announced itself: 1 message waits, the last 5s ago", "spook  has not announced itself: 7 messages wait, the last 1m"} {
+		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), strings.Join(strings.Fields(want), " ")) {
+			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
 }
