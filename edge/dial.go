@@ -102,6 +102,9 @@ func handshake(ctx context.Context, conn net.Conn, cfg *tls.Config, host string)
 	c := tls.Client(conn, cfg)
 	if err := c.HandshakeContext(ctx); err != nil {
 		conn.Close()
+		if errors.As(err, new(tls.RecordHeaderError)) {
+			return nil, fmt.Errorf("tls with %s: the port does not speak TLS; ws:// instead of wss://, or another port: %w", cfg.ServerName, err)
+		}
 		return nil, fmt.Errorf("tls with %s: %w", cfg.ServerName, err)
 	}
 	return c, nil

@@ -223,6 +223,32 @@ func TestUpgradeRequestCarriesKeyAndFrameSize(t *testing.T) {
 	})
 }
 
+func TestARefusedUpgradeSaysWhatToLookAt(t *testing.T) {
+	for status, want := range map[int]string{
+		http.StatusOK: "/Thingworx/WS", http.StatusTemporaryRedirect: "/Thingworx/WS", http.StatusNotFound: "/Thingworx/WS",
+		http.StatusUnauthorized: "application key", http.StatusForbidden: "application key",
+	} {
+		bubble(t, func(t *testing.T, p *peer) {
+			p.upgrade = func(w http.ResponseWriter, _ *http.Request) bool {
+				w.WriteHeader(status)
+				return true
+			}
+			c := p.start(&recorder{}, nil)
+			pass(time.Second)
+			if text := c.Status().LastError; !strings.Contains(text, fmt.Sprintf("HTTP status %d; see to ", status)) || !strings.Contains(text, want) {
+				t.Errorf("%q", text)
+			}
+		})
+	}
+}
+
+func TestTLSToAPortWithoutItSaysWhatToLookAt(t *testing.T) {
+	opt := testOptions("wss://" + newPeer(t).onLoopback(nil) + "/Thingworx/WS")
+	await(t, run(t, opt, &recorder{}), "refused", func(s Status) bool {
+		return strings.Contains(s.LastError, "does not speak TLS; ws:// instead of wss://")
+	})
+}
+
 func TestRefusedUpgradeIsRetriedAndLoggedOncePerEpisode(t *testing.T) {
 	bubble(t, func(t *testing.T, p *peer) {
 		var refuse atomic.Bool

@@ -3,6 +3,7 @@ package edge
 import (
 	"errors"
 	"fmt"
+	"net/http"
 
 	"thingbridge/edge/alwayson"
 )
@@ -46,10 +47,22 @@ type UpgradeError struct {
 }
 
 func (e *UpgradeError) Error() string {
-	if e.Line == "" {
-		return fmt.Sprintf("websocket upgrade refused with HTTP status %d", e.Status)
+	text := fmt.Sprintf("websocket upgrade refused with HTTP status %d", e.Status)
+	if e.Line != "" {
+		text += ": " + e.Line
 	}
-	return fmt.Sprintf("websocket upgrade refused with HTTP status %d: %s", e.Status, e.Line)
+	return text + e.advice()
+}
+
+// advice says what to look at where the status tells.
+func (e *UpgradeError) advice() string {
+	switch {
+	case e.Status == http.StatusNotFound || e.Status >= 300 && e.Status < 400 || e.Status == http.StatusOK:
+		return "; see to the path of the address, on a platform /Thingworx/WS"
+	case e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden:
+		return "; see to the application key, and to what stands before the platform"
+	}
+	return ""
 }
 
 // ProxyError says that the proxy did not open the way to the platform.
