@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -64,6 +65,9 @@ func (d dialer) openTLS(ctx context.Context, u *url.URL) (net.Conn, error) {
 	c := tls.Client(raw, cfg)
 	if err := c.HandshakeContext(ctx); err != nil {
 		raw.Close()
+		if errors.As(err, new(tls.RecordHeaderError)) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+			return nil, fmt.Errorf("TLS: %w; see whether the broker speaks TLS on this port", err)
+		}
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
 	return c, nil

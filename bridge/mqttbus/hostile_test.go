@@ -245,6 +245,33 @@ func TestARefusedConnectSaysWhy(t *testing.T) {
 	}
 }
 
+func TestTLSToAPortWithoutItSaysWhatToLookAt(t *testing.T) {
+	for name, answer := range map[string]string{"the broker answers in plain": "\x20\x02\x00\x05 no", "the broker hangs up": ""} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					c.Read(make([]byte, 16))
+					c.Write([]byte(answer))
+					c.Close()
+				}
+			}()
+			b, _ := startBus(t, testOptions(t, "ssl://"+l.Addr().String()), newRecorder())
+			eventually(t, "the reason is shown", func() bool {
+				return strings.Contains(b.Status().LastError, "see whether the broker speaks TLS on this port")
+			})
+		})
+	}
+}
+
 func TestABrokerThatNeverAnswersIsGivenUp(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
