@@ -123,7 +123,7 @@ func (l *loader) parseYAML(text []byte) *yaml.Node {
 		return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: 1, Column: 1}
 	}
 	if resolveAlias(root).Kind != yaml.MappingNode {
-		l.report(root, "", "the file is "+describe(root), wanted(reflect.TypeFor[Config]()))
+		l.report(root, "", "the file is "+describe(root), wanted(reflect.TypeFor[Config]())+", profiles")
 		return nil
 	}
 	return root
@@ -132,6 +132,9 @@ func (l *loader) parseYAML(text []byte) *yaml.Node {
 // syntax reports an error of the YAML parser, which carries its line in its text.
 func (l *loader) syntax(err error) {
 	p := Problem{File: l.file, Message: "not YAML: " + strings.TrimPrefix(err.Error(), "yaml: "), Expected: "valid YAML"}
+	if strings.Contains(err.Error(), "cannot start any token") {
+		p.Expected = "spaces to indent, no tabs, and quotes around text that begins with a special character"
+	}
 	var line int
 	if _, scanErr := fmt.Sscanf(err.Error(), "yaml: line %d:", &line); scanErr == nil {
 		p.Line, p.Col = line, 1
