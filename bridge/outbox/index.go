@@ -15,7 +15,8 @@ import (
 type index struct {
 	fold    bool
 	queues  map[string]*queue
-	order   byHead // every queue, the one with the oldest record first
+	order   byHead   // every queue, the one with the oldest record first
+	weights byWeight // every queue, the heaviest first
 	records int
 	bytes   int64
 	// replaced holds, when folding, the records that a newer one of the same
@@ -48,6 +49,7 @@ type queue struct {
 	live   int
 	bytes  int64
 	at     int // position in index.order
+	weight int // position in index.weights
 }
 
 func newIndex(fold bool) *index {
@@ -64,8 +66,10 @@ func (ix *index) push(thing, key string, seq uint64, size int64, at time.Time) {
 		ix.queues[thing] = q
 		q.add(ix.fold, key, seq, size, at)
 		heap.Push(&ix.order, q)
+		heap.Push(&ix.weights, q)
 	} else {
 		q.add(ix.fold, key, seq, size, at)
+		heap.Fix(&ix.weights, q.weight)
 	}
 	ix.records++
 	ix.bytes += size
@@ -129,9 +133,14 @@ func (ix *index) popThrough(thing string, seq uint64, each func(seq uint64)) int
 	return n
 }
 
-// popOldest removes the oldest record of all Things.
+// popOldest removes the oldest record of all Things, or of the heaviest Thing
+// where that holds more than one and a half times its share: what one device
+// floods in costs its own records and not those of the others.
 func (ix *index) popOldest(each func(thing string, seq uint64)) {
 	q := ix.order[0]
+	if heavy := ix.weights[0]; 2*heavy.bytes*int64(len(ix.weights)) > 3*ix.bytes {
+		q = heavy
+	}
 	seq := q.ents[0].seq
 	ix.popThrough(q.thing, seq, func(uint64) {})
 	each(q.thing, seq)
@@ -178,6 +187,7 @@ func (ix *index) forget(q *queue, i int) bool {
 	q.live--
 	q.bytes -= int64(e.size)
 	e.size = 0
+	heap.Fix(&ix.weights, q.weight)
 	if ix.fold {
 		if k := q.keys[i]; k != noKey && q.latest[k] == e.seq {
 			delete(q.latest, k)
@@ -198,6 +208,7 @@ func (ix *index) cut(q *queue, n int) {
 	}
 	if q.live == 0 {
 		heap.Remove(&ix.order, q.at)
+		heap.Remove(&ix.weights, q.weight)
 		delete(ix.queues, q.thing)
 		return
 	}
@@ -287,6 +298,28 @@ func (h *byHead) Push(x any) {
 	*h = append(*h, q)
 }
 func (h *byHead) Pop() any {
+	old := *h
+	q := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return q
+}
+
+// byWeight is a heap of queues by the bytes that they hold.
+type byWeight []*queue
+
+func (h byWeight) Len() int           { return len(h) }
+func (h byWeight) Less(i, j int) bool { return h[i].bytes > h[j].bytes }
+func (h byWeight) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].weight, h[j].weight = i, j
+}
+func (h *byWeight) Push(x any) {
+	q := x.(*queue)
+	q.weight = len(*h)
+	*h = append(*h, q)
+}
+func (h *byWeight) Pop() any {
 	old := *h
 	q := old[len(old)-1]
 	old[len(old)-1] = nil

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -94,5 +95,28 @@ func TestCloseGivesBackWhatIsHeld(t *testing.T) {
 	}
 	if first != nil || !errors.Is(second, ErrClosed) {
 		t.Fatalf("kept(%v) and kept(%v); want nil and ErrClosed", first, second)
+	}
+}
+
+func TestAFloodCrowdsOutItsOwnRecordsOnly(t *testing.T) {
+	lost := map[string]int{}
+	m, err := NewMemory(Options{MaxBytes: 64 << 10, OnDrop: func(_, thing string, n int) { lost[thing] += n }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	add := func(thing string) {
+		m.Append([]bridge.Record{{Thing: thing, Time: time.Now().UnixMilli(), Data: make([]byte, 100)}}, func(error) {})
+	}
+	for i := range 20 {
+		for range 5 {
+			add(fmt.Sprintf("honest-%d", i))
+		}
+	}
+	for range 10_000 {
+		add("flooder")
+	}
+	if lost["flooder"] == 0 || len(lost) != 1 {
+		t.Errorf("dropped %v, want only the flooder's", lost)
 	}
 }

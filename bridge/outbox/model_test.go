@@ -36,9 +36,23 @@ func (m *model) append(r bridge.Record) {
 func (m *model) trim() {
 	for m.bytes() > m.max {
 		if !m.fold || !m.dropReplaced() {
-			m.recs = m.recs[1:]
+			m.dropOldest()
 		}
 	}
+}
+
+func (m *model) dropOldest() {
+	weight := map[string]int64{}
+	for _, r := range m.recs {
+		weight[r.Thing] += recordSize(r.Thing, r.Key, r.Data)
+	}
+	for i, r := range m.recs {
+		if float64(weight[r.Thing]) > 1.5*float64(m.bytes())/float64(len(weight)) {
+			m.recs = slices.Delete(m.recs, i, i+1)
+			return
+		}
+	}
+	m.recs = m.recs[1:]
 }
 
 func (m *model) dropReplaced() bool {

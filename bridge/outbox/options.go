@@ -15,10 +15,11 @@ type Policy string
 
 // Policies.
 const (
-	// DropOldest drops the oldest record of all Things.
+	// DropOldest drops the oldest record of all Things; while one Thing holds more
+	// than one and a half times its share of the bytes, its oldest one.
 	DropOldest Policy = "drop-oldest"
 	// Fold drops, oldest first, the records that a newer one of the same Thing
-	// and Key has replaced; only when there is none left, the oldest of all.
+	// and Key has replaced; only when there is none left, as DropOldest does.
 	Fold Policy = "fold"
 )
 
