@@ -47,7 +47,7 @@ func (b *Bridge) unchanged(a *mapping.Announced, r *receipt) bool {
 		b.mu.Unlock()
 		return false
 	}
-	b.marker.sawLocked(t)
+	b.sawLocked(t)
 	change := a.Live && !t.online()
 	if a.Live {
 		t.offline, t.expired, t.lastSeen = false, false, time.Now()
@@ -94,7 +94,7 @@ func (b *Bridge) register(a *mapping.Announced, kept func(error)) {
 	known := b.things[d.Thing] != nil
 	t := b.putLocked(d)
 	t.early = !b.settled && !a.Live && (t.early || !known)
-	b.marker.sawLocked(t)
+	b.sawLocked(t)
 	if a.Live {
 		t.offline, t.expired = false, false
 		t.provision.announcedLocked()
@@ -199,7 +199,7 @@ func (b *Bridge) refuse(a *mapping.Announced, why *refusalError) {
 	key := why.reason
 	b.mu.Lock()
 	if t := b.things[d.Thing]; t != nil {
-		b.marker.sawLocked(t) // its announcement is there, though it is no good
+		b.sawLocked(t) // its announcement is there, though it is no good
 	}
 	b.mu.Unlock()
 	if why.reason == "clash" {

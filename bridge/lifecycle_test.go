@@ -278,6 +278,47 @@ func TestABrokerThatForgotEverythingTakesNoThingAway(t *testing.T) {
 	})
 }
 
+// keepIn lets bridges share a Store.
+func keepIn(kept bridge.Store) setup { return func(o *bridge.Options) { o.Store = kept } }
+
+func TestThingsOfAForgetfulBrokerOutliveARestartOfTheBridge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		with := keepIn(store.NewMemory())
+		connect := func(r *rig, session uint64, kept bool, announced ...string) {
+			r.bus.mu.Lock()
+			r.bus.forgetful = !kept
+			r.bus.mu.Unlock()
+			for _, topic := range announced {
+				r.retained(topic, "{}")
+			}
+			r.bus.jobs.add(func() { r.b.BusUp(session) })
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+		}
+		start := func() *rig {
+			r := newRig(t, map[string][]alwayson.Subscription{"pump-1": subs(), "a": subs()}, with)
+			r.platform.connect()
+			return r
+		}
+		r := start()
+		connect(r, 1, true, announce, "things/a/announce")
+		r.bus.jobs.add(func() { r.b.BusDown(1, nil) })
+		synctest.Wait()
+		connect(r, 2, false)
+		r.stop()
+		r = start()
+		connect(r, 1, true, announce)
+		r.mustState("pump-1", bridge.StateReady)
+		r.mustState("a", bridge.StateReady) // its announcement was lost before; nothing says that it left
+		r.stop()
+		r = start()
+		defer r.stop()
+		connect(r, 1, true)
+		r.mustState("pump-1", "forgotten") // its announcement had come again, and is gone
+		r.mustState("a", bridge.StateReady)
+	})
+}
+
 func TestALiveAnnouncementIsAskedForOnceMore(t *testing.T) {
 	bubble(t, pump(), func(r *rig) {
 		r.live(announce, "{}")

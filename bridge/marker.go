@@ -120,7 +120,13 @@ func (b *Bridge) settleLater() {
 }
 
 // sawLocked notes that the Thing's announcement came on the present connection.
-func (k *marker) sawLocked(t *thing) { t.seenEpoch, t.wiped = k.epoch.Load(), false }
+func (b *Bridge) sawLocked(t *thing) {
+	t.seenEpoch = b.marker.epoch.Load()
+	if t.wiped {
+		t.wiped = false
+		b.saver.thing(t.name, nil)
+	}
+}
 
 // sweep makes Things leave whose retained announcement is no longer there. A
 // broker that lost the session and most announcements with it was restarted
@@ -147,6 +153,9 @@ func (b *Bridge) sweep(epoch uint64) {
 	forgetful := len(gone)*2 > retained && b.sessionLost()
 	for _, t := range gone {
 		t.wiped = forgetful
+		if forgetful {
+			b.saver.thing(t.name, nil)
+		}
 	}
 	b.mu.Unlock()
 	if forgetful {

@@ -146,7 +146,7 @@ func (s *saver) write(name string, forget bool) error {
 		b.mu.Unlock()
 		return nil
 	}
-	flags := boolByte(t.offline)
+	flags := boolByte(t.offline) | boolByte(t.wiped)<<1
 	b.mu.Unlock()
 	data, err := b.engine.Save(name)
 	if err != nil {
@@ -155,8 +155,8 @@ func (s *saver) write(name string, forget bool) error {
 	return b.opt.Store.Save(name, append([]byte{savedVersion, flags}, data...))
 }
 
-// savedVersion starts a Thing's saved form, followed by flags (1: offline) and
-// the Engine's own form.
+// savedVersion starts a Thing's saved form, followed by flags (1: offline,
+// 2: the broker lost its retained announcement) and the Engine's own form.
 const savedVersion = 1
 
 // flushSent saves the hashes of what the platform has, of at most limit Things.
@@ -227,7 +227,7 @@ func (b *Bridge) restoreThing(data []byte) error {
 		return err
 	}
 	b.keeper.filters(change)
-	t := &thing{name: d.Thing, device: d, bind: bindName(d), offline: data[1]&1 != 0,
+	t := &thing{name: d.Thing, device: d, bind: bindName(d), offline: data[1]&1 != 0, wiped: data[1]&2 != 0,
 		lastSeen: time.Now(), stateFrom: time.Now()}
 	t.flow.thing = t
 	b.things[d.Thing] = t
