@@ -33,6 +33,7 @@ type Bridge struct {
 	asks   *asker
 	wait   *waiting
 	prov   *provisioner
+	up     *upwards
 	gaps   gaps
 
 	// life serialises what changes the registry and the Engine together. It is
@@ -53,7 +54,6 @@ type Bridge struct {
 	clashes    map[string]clashing            // by the refused Thing's name
 	episodes   map[string]*episode
 
-	upwardsInFlight             int
 	settled                     bool // the broker has told all that it retains, once
 	settling                    bool // a timer will say so, if nothing else does
 	busReset                    time.Time
@@ -99,6 +99,7 @@ func New(opt Options) (*Bridge, error) {
 	b.asks = newAsker(b)
 	b.wait = newWaiting(b)
 	b.prov = newProvisioner(b)
+	b.up = newUpwards(b)
 	b.marker.init(opt.ClientID)
 	if err := b.restore(); err != nil {
 		return nil, fmt.Errorf("read the registry: %w", err)
@@ -160,17 +161,19 @@ func (b *Bridge) start() {
 	b.log.Info("bridge started", "things", n)
 }
 
-// drain gives calls and pushes in flight their time, then ends the calls.
+// drain gives calls of both ways and pushes in flight their time, then ends the calls.
 func (b *Bridge) drain() {
 	limit := time.NewTimer(b.opt.StopTimeout)
 	defer limit.Stop()
 	b.sched.stop()
-	for b.relay.inFlight() > 0 || b.sched.pushing() > 0 {
+	for b.relay.inFlight() > 0 || b.up.inFlight() > 0 || b.sched.pushing() > 0 {
 		select {
 		case <-b.relay.ended:
+		case <-b.up.ended:
 		case <-b.sched.idle:
 		case <-limit.C:
 			b.relay.endAll("the bridge stops")
+			b.up.endAll("the bridge stops")
 			return
 		}
 	}

@@ -150,8 +150,11 @@ func (d *dispatch) effect(e mapping.Effect) {
 		b.touch(e.Thing, d.in.Retained)
 		b.relay.reply(e)
 	case *mapping.Upward:
+		if d.again { // it had its answer when it came
+			return
+		}
 		b.touch(e.Thing, d.in.Retained)
-		b.upward(e)
+		b.up.request(e, d.r.m)
 	case *mapping.Unclaimed:
 		d.unclaimed(e)
 	case *mapping.Rejected:

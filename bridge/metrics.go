@@ -26,6 +26,7 @@ type metrics struct {
 	repliesLost   *prometheus.CounterVec
 	rejections    *prometheus.CounterVec
 	upwards       *prometheus.CounterVec
+	upwardLost    prometheus.Counter
 	bindRefused   prometheus.Counter
 	asks          prometheus.Counter
 	asksDropped   prometheus.Counter
@@ -37,6 +38,7 @@ type metrics struct {
 	things *prometheus.Desc
 	flight *prometheus.Desc
 	queue  *prometheus.Desc
+	flying *prometheus.Desc
 
 	mu    sync.Mutex
 	rules map[string]struct{}
@@ -71,6 +73,7 @@ func newMetrics(b *Bridge) *metrics {
 		repliesLost: vec("replies_ignored_total", "Replies that answered no call, by reason.", "reason"),
 		rejections:  vec("rejected_total", "Messages, values and announcements refused, by rule and reason.", "rule", "reason"),
 		upwards:     vec("upward_calls_total", "Devices' calls to the platform by their end.", "outcome"),
+		upwardLost:  counter("upward_replies_lost_total", "Replies to devices' calls to the platform that the broker did not take in time."),
 		bindRefused: counter("binds_refused_total", "Refusals of a bind by the platform."),
 		asks:        counter("asks_total", "Questions sent to devices."),
 		asksDropped: counter("asks_dropped_total", "Questions dropped because too many waited."),
@@ -81,13 +84,14 @@ func newMetrics(b *Bridge) *metrics {
 		things:      desc("things", "Registered Things by state.", "state"),
 		flight:      desc("calls_in_flight", "Calls, writes and reads in flight."),
 		queue:       desc("pushes_in_flight", "Pushes in flight to the platform."),
+		flying:      desc("upward_calls_in_flight", "Devices' calls to the platform in flight."),
 		rules:       map[string]struct{}{},
 	}
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
 	for _, c := range []prometheus.Collector{m.messages, m.announcements, m.late, m.values, m.droppedValues, m.events, m.pushes,
-		m.pushRetries, m.pushSeconds, m.calls, m.callSeconds, m.repliesLost, m.rejections, m.upwards, m.bindRefused, m.asks,
+		m.pushRetries, m.pushSeconds, m.calls, m.callSeconds, m.repliesLost, m.rejections, m.upwards, m.upwardLost, m.bindRefused, m.asks,
 		m.asksDropped, m.storeErrors, m.watchdog, m.provisions, m} {
 		if err := r.Register(c); err != nil {
 			return err
@@ -101,6 +105,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.things
 	ch <- m.flight
 	ch <- m.queue
+	ch <- m.flying
 }
 
 // Collect implements prometheus.Collector.
@@ -110,6 +115,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(m.flight, prometheus.GaugeValue, float64(m.b.relay.inFlight()))
 	ch <- prometheus.MustNewConstMetric(m.queue, prometheus.GaugeValue, float64(m.b.sched.pushing()))
+	ch <- prometheus.MustNewConstMetric(m.flying, prometheus.GaugeValue, float64(m.b.up.inFlight()))
 }
 
 func (m *metrics) value(outcome string, n int) { m.values.WithLabelValues(outcome).Add(float64(n)) }
@@ -127,6 +133,8 @@ func (m *metrics) call(kind, outcome string, took time.Duration) {
 		m.callSeconds.WithLabelValues(kind).Observe(took.Seconds())
 	}
 }
+
+func (m *metrics) upward(outcome string) { m.upwards.WithLabelValues(outcome).Inc() }
 
 func (m *metrics) ignored(reason string) { m.repliesLost.WithLabelValues(reason).Inc() }
 

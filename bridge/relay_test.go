@@ -331,21 +331,6 @@ func TestIdentifierIsTheNameOnThePlatform(t *testing.T) {
 	})
 }
 
-func TestTheWayUp(t *testing.T) {
-	bubble(t, pump(), func(r *rig) {
-		r.retained(announce, `{}`)
-		r.live("things/pump-1/platform/Log/request/1", `{"text":"x"}`)
-		r.live("things/pump-1/platform/Delete/request/2", `{}`)
-		sent := strings.Join(r.bus.sent(), "\n")
-		if !strings.Contains(sent, "things/pump-1/platform/Log/reply/1 {}") || !strings.Contains(sent, "things/pump-1/platform/Delete/reply/2 {\"error\"") {
-			t.Errorf("sent %s", sent)
-		}
-		if len(r.platform.calls) != 1 || r.platform.calls[0].Params.Cell(0, "text").Text() != "x" {
-			t.Errorf("the platform was called %d times", len(r.platform.calls))
-		}
-	}, func(o *bridge.Options) { o.AllowPlatform = []string{"Log"} })
-}
-
 func TestStopAnswersWhatIsInFlight(t *testing.T) {
 	bubble(t, pump("temp"), func(r *rig) {
 		r.retained(announce, declared)

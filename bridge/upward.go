@@ -4,80 +4,211 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"thingbridge/edge/alwayson"
 	"thingbridge/mapping"
 )
 
-// upward carries a device's call to a service of its own Thing on the
-// platform, and the answer back. Only services that the configuration names.
-func (b *Bridge) upward(u *mapping.Upward) {
-	if u.Problem != "" {
-		b.upwardEnd(u, "invalid", map[string]any{"error": map[string]any{"code": 400, "message": u.Problem}})
+// upwards are the devices' calls to services of their own Things on the
+// platform. A request is named by its Thing, service and id. Each that is let
+// through is called once and ends in one reply: by the platform's answer, its
+// time-out, or the end of the bridge, whoever comes first. Requests that the broker
+// delivers again are told by their name; they and retained ones, which come with
+// every connection, get no reply of their own.
+type upwards struct {
+	b     *Bridge
+	ended chan struct{} // one ended
+
+	// mu guards the following.
+	mu       sync.Mutex
+	calls    map[upwardKey]*mapping.Upward
+	perThing map[string]int
+	recent   map[upwardKey]struct{} // that ended lately
+	ring     []upwardKey            // of recent, to forget the oldest
+	pos      int
+}
+
+type upwardKey struct{ thing, service, request string }
+
+func keyOf(u *mapping.Upward) upwardKey { return upwardKey{u.Thing, u.Service, u.Request} }
+
+const (
+	recentUpwards   = 4096        // ended requests that are recognised when they come again
+	upwardReplyTime = time.Minute // a reply that the broker does not have after that is dropped
+)
+
+func newUpwards(b *Bridge) *upwards {
+	return &upwards{b: b, ended: make(chan struct{}, 1), calls: map[upwardKey]*mapping.Upward{}, perThing: map[string]int{},
+		recent: map[upwardKey]struct{}{}, ring: make([]upwardKey, recentUpwards)}
+}
+
+// request takes a device's request in. m is the message it came with.
+func (w *upwards) request(u *mapping.Upward, m *Message) {
+	b := w.b
+	switch {
+	case m.Retained:
+		b.metrics.upward("retained")
+		b.trouble(u.Thing, "upward", fmt.Sprintf("a request for service %q is retained; it is not called, since it would be again with every connection", cut(u.Service)))
+		return
+	case m.Dup && w.known(u):
+		b.metrics.upward("duplicate")
+		return
+	case u.Unannounced:
+		w.reply(u, "not_found", 404, "this device has not announced itself")
+		return
+	case u.Problem != "":
+		w.reply(u, "invalid", 400, u.Problem)
+		return
+	case !b.upwardServices.match(u.Service):
+		w.reply(u, "denied", 403, fmt.Sprintf("service %q is not among allow.platform", u.Service))
+		return
+	case m.Dup && m.Session == 1:
+		// It was delivered before, to a process that is gone or had no time to read it.
+		w.reply(u, "repeated", 503, "the bridge has restarted since the broker delivered this request first, and does not know whether it was called: ask again")
 		return
 	}
-	if !b.upwardServices.match(u.Service) {
-		b.upwardEnd(u, "denied", map[string]any{"error": map[string]any{"code": 403,
-			"message": fmt.Sprintf("service %q is not among allow.platform", u.Service)}})
+	w.call(u)
+}
+
+// known reports whether a request is in flight or ended lately.
+func (w *upwards) known(u *mapping.Upward) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, recent := w.recent[keyOf(u)]
+	return recent || w.calls[keyOf(u)] != nil
+}
+
+// call carries a request out, unless it is in flight already.
+func (w *upwards) call(u *mapping.Upward) {
+	b := w.b
+	t := b.thing(u.Thing)
+	if t == nil {
+		w.reply(u, "not_found", 404, "this device has not announced itself")
 		return
 	}
 	b.mu.Lock()
-	t := b.things[u.Thing]
-	bind := ""
-	if t != nil {
-		bind = t.bind
-	}
-	full := b.upwardsInFlight >= b.opt.Limits.Calls
-	if t != nil && !full {
-		b.upwardsInFlight++
-	}
+	bind := t.bind
 	b.mu.Unlock()
+	w.mu.Lock()
+	inFlight, full := w.calls[keyOf(u)] != nil, w.fullLocked(u.Thing)
+	if !inFlight && full == "" {
+		w.calls[keyOf(u)] = u
+		w.perThing[u.Thing]++
+	}
+	w.mu.Unlock()
 	switch {
-	case t == nil:
-		b.upwardEnd(u, "not_found", map[string]any{"error": map[string]any{"code": 404, "message": "this device has not announced itself"}})
+	case inFlight: // its reply is the one that is under way
+		b.metrics.upward("duplicate")
 		return
-	case full:
-		b.upwardEnd(u, "refused", map[string]any{"error": map[string]any{"code": 503, "message": "the bridge is full"}})
+	case full != "":
+		b.episodic("upward", "requests of devices refused", "thing", u.Thing, "reason", full)
+		w.reply(u, "refused", 503, full)
 		return
 	}
 	req := alwayson.ServiceRequest(alwayson.EntityThing, bind, u.Service, inputTable(u.Inputs))
 	b.platform.Start(alwayson.Post, req, b.opt.PushTimeout, func(resp *alwayson.Response, err error) {
-		b.mu.Lock()
-		b.upwardsInFlight--
-		b.mu.Unlock()
-		b.upwardAnswered(u, resp, err)
+		if w.take(u) {
+			w.answered(u, resp, err)
+		}
 	})
 }
 
-func (b *Bridge) upwardAnswered(u *mapping.Upward, resp *alwayson.Response, err error) {
+func (w *upwards) fullLocked(thing string) string {
+	lim := w.b.opt.Limits
+	if n := len(w.calls); n >= lim.Calls {
+		return fmt.Sprintf("the bridge is full: %d requests of devices are in flight (limits.calls)", n)
+	}
+	if n := w.perThing[thing]; n >= lim.CallsPerThing {
+		return fmt.Sprintf("%d requests of %s are in flight (limits.calls_per_thing)", n, thing)
+	}
+	return ""
+}
+
+// take removes a request from those in flight; whoever gets it replies.
+func (w *upwards) take(u *mapping.Upward) bool {
+	key := keyOf(u)
+	w.mu.Lock()
+	if w.calls[key] != u {
+		w.mu.Unlock()
+		return false
+	}
+	delete(w.calls, key)
+	if w.perThing[u.Thing]--; w.perThing[u.Thing] == 0 {
+		delete(w.perThing, u.Thing)
+	}
+	delete(w.recent, w.ring[w.pos])
+	w.ring[w.pos] = key
+	w.recent[key] = struct{}{}
+	w.pos = (w.pos + 1) % len(w.ring)
+	w.mu.Unlock()
+	signal(w.ended)
+	return true
+}
+
+// answered replies with what the platform said.
+func (w *upwards) answered(u *mapping.Upward, resp *alwayson.Response, err error) {
 	switch {
 	case errors.Is(err, alwayson.ErrNoAnswer):
-		b.upwardEnd(u, "timeout", map[string]any{"error": map[string]any{"code": 504, "message": err.Error()}})
+		w.reply(u, "timeout", 504, "the platform: "+err.Error())
+	case errors.Is(err, alwayson.ErrTooLarge):
+		w.reply(u, "too_large", 413, err.Error())
+	case errors.Is(err, alwayson.ErrConnectionLost):
+		w.reply(u, "unavailable", 503, "the platform may have acted on it: "+err.Error())
 	case err != nil:
-		b.upwardEnd(u, "unavailable", map[string]any{"error": map[string]any{"code": 503, "message": err.Error()}})
+		w.reply(u, "unavailable", 503, err.Error())
 	case !resp.Code.IsSuccess():
 		text := resp.Reason
 		if text == "" {
 			text = resp.Code.String()
 		}
-		b.upwardEnd(u, "platform_error", map[string]any{"error": map[string]any{"code": resp.Code.HTTPStatus(), "message": text}})
+		w.reply(u, "platform_error", resp.Code.HTTPStatus(), text)
 	default:
-		reply := map[string]any{}
+		result := map[string]any{}
 		if v := alwayson.Result(resp.Content, "result"); !v.IsNothing() {
-			reply["result"] = mapping.ToJSON(v)
+			result["result"] = mapping.ToJSON(v)
 		}
-		b.upwardEnd(u, "ok", reply)
+		w.publish(u, "ok", result)
 	}
 }
 
-func (b *Bridge) upwardEnd(u *mapping.Upward, outcome string, reply map[string]any) {
-	b.metrics.upwards.WithLabelValues(outcome).Inc()
-	if u.ReplyTopic == "" {
-		return
-	}
+func (w *upwards) reply(u *mapping.Upward, outcome string, code int, text string) {
+	w.publish(u, outcome, map[string]any{"error": map[string]any{"code": code, "message": text}})
+}
+
+func (w *upwards) publish(u *mapping.Upward, outcome string, reply map[string]any) {
+	b := w.b
+	b.metrics.upward(outcome)
 	payload := mapping.AppendJSON(nil, mapping.Infer(reply))
-	b.bus.Publish(Publication{Topic: u.ReplyTopic, Payload: payload, QoS: 1, Expires: time.Now().Add(time.Minute)}, nil)
+	p := Publication{Topic: u.ReplyTopic, Payload: payload, QoS: 1, Expires: time.Now().Add(upwardReplyTime)}
+	b.bus.Publish(p, func(err error) {
+		if err != nil {
+			b.metrics.upwardLost.Inc()
+			b.trouble(u.Thing, "upward", fmt.Sprintf("the reply to request %q for service %q was not delivered: %v", cut(u.Request), cut(u.Service), err))
+		}
+	})
+}
+
+func (w *upwards) inFlight() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.calls)
+}
+
+// endAll replies to everything in flight.
+func (w *upwards) endAll(why string) {
+	w.mu.Lock()
+	list := make([]*mapping.Upward, 0, len(w.calls))
+	for _, u := range w.calls {
+		list = append(list, u)
+	}
+	w.mu.Unlock()
+	for _, u := range list {
+		if w.take(u) {
+			w.reply(u, "unavailable", 503, why+"; the platform may have acted on it")
+		}
+	}
 }
 
 // inputTable makes the one row of a call's inputs; nil for none.

@@ -96,6 +96,7 @@ type Upward struct {
 	Inputs                  any    // decoded JSON object
 	ReplyTopic              string // where the reply goes
 	Problem                 string // not empty: the request could not be read; answer it with this text
+	Unannounced             bool   // the device has not announced itself; Thing is "" where it cannot be told
 }
 
 // Unclaimed says that the message belongs to a device of Profile that has not

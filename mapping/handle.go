@@ -41,6 +41,8 @@ type handler struct {
 	note  func(why string) // tells why a rule came to nothing; nil but for Explain
 
 	unclaimedBy []owner
+	strangers   []*Upward // requests upwards of devices that are not known
+	asked       bool      // a device that is known made a request upwards
 	claimedBy   []*profile
 	claims      [4]*profile
 
@@ -135,6 +137,8 @@ func (h *handler) run(ent *entry) {
 			h.apply(r, &s, st)
 		case !ok && r.kind == kindReply && r.request == requestLevel && !r.fail:
 			h.reply(r, &s, st) // the call ends with what was wrong
+		case !ok && r.kind == kindUpward:
+			h.upward(r, &s, st) // the device is told what was wrong
 		}
 	}
 }
@@ -242,17 +246,19 @@ func (h *handler) reply(r *rule, s *scope, st *deviceState) {
 	h.dst = append(h.dst, eff)
 }
 
+// upward makes the effect of a device's request; a payload that cannot be used
+// is its Problem.
 func (h *handler) upward(r *rule, s *scope, st *deviceState) {
-	u := &Upward{Thing: st.dev.Thing}
-	service, _ := s.level("service")
-	request, _ := s.level("request")
-	u.Service, u.Request = strings.Clone(service), strings.Clone(request)
-	topic, err := r.upward.reply.topic(s)
-	if err != nil {
-		h.reject(st.dev.Thing, r.id, ReasonExpression, "reply: "+err.Error())
+	u := h.upwardOf(r, s, st.dev.Thing)
+	if u == nil {
 		return
 	}
-	u.ReplyTopic = topic
+	h.asked = true
+	h.dst = append(h.dst, u)
+	if h.msg.err != nil {
+		u.Problem = "payload: " + h.msg.err.Error()
+		return
+	}
 	inputs, err := s.eval(r.upward.inputs)
 	switch v := inputs.(type) {
 	case map[string]any:
@@ -271,5 +277,29 @@ func (h *handler) upward(r *rule, s *scope, st *deviceState) {
 	if err != nil {
 		u.Problem = "the inputs could not be read: " + err.Error()
 	}
-	h.dst = append(h.dst, u)
+}
+
+// upwardOf makes a request upwards of what its topic tells; nil when there is
+// no topic to answer on, which is Rejected.
+func (h *handler) upwardOf(r *rule, s *scope, thing string) *Upward {
+	u := &Upward{Thing: thing}
+	service, _ := s.level("service")
+	request, _ := s.level("request")
+	u.Service, u.Request = strings.Clone(service), strings.Clone(request)
+	topic, err := r.upward.reply.topic(s)
+	if err != nil {
+		h.reject(thing, r.id, ReasonExpression, "reply: "+err.Error())
+		return nil
+	}
+	u.ReplyTopic = topic
+	return u
+}
+
+// stranger notes a request upwards of a device that is not known.
+func (h *handler) stranger(r *rule, s *scope, name string) {
+	s.dev = nil
+	if u := h.upwardOf(r, s, name); u != nil {
+		u.Unannounced = true
+		h.strangers = append(h.strangers, u)
+	}
 }

@@ -85,6 +85,10 @@ func (h *handler) unclaimed(r *rule, s *scope, name string) {
 		return
 	}
 	h.say("the device has not announced itself")
+	if r.kind == kindUpward {
+		h.stranger(r, s, name)
+		return
+	}
 	for _, u := range h.unclaimedBy {
 		if u.prof == r.prof && u.thing == name {
 			return
@@ -100,8 +104,12 @@ type owner struct {
 }
 
 // settle adds what is unclaimed. A wide pattern that finds no device says
-// nothing when another rule of its profile took the message.
+// nothing when another rule of its profile took the message. A request upwards
+// has one answer, so of those that no known device made only the first is told of.
 func (h *handler) settle() {
+	if len(h.strangers) > 0 && !h.asked {
+		h.dst = append(h.dst, h.strangers[0])
+	}
 	for _, u := range h.unclaimedBy {
 		if u.thing == "" && h.claimed(u.prof) {
 			continue

@@ -235,6 +235,31 @@ thing: ${id}
 announce: x/{id}
 platform: {topic: "x/{id}/up/{service}/{request}", inputs: payload.args, reply: "x/${id}/down/${request}"}
 `), []string{`x/a {}`, `x/a/up/Log/9 {"args":{"m":1}}`}, "upward a Log 9 to x/a/down/9 map[m:1] \n"},
+		{"the way up with a payload that is none", profileOf(`
+thing: ${id}
+announce: x/{id}
+platform: {topic: "x/{id}/up/{service}/{request}", format: json, reply: "x/${id}/down/${request}"}
+`), []string{`x/a {}`, `x/a/up/Log/9 {`}, "rejected a malformed: payload: not JSON\nupward a Log 9 to x/a/down/9 <nil> payload: not JSON\n"},
+		{"the way up of a device that another profile knows", profileOf(`
+thing: ${id}
+announce: x/{id}
+platform: {topic: "u/{id}/{service}/{request}", reply: "x/${id}/down/${request}"}
+`) + `
+  - name: other
+    thing: other-${id}
+    announce: y/{id}
+    platform: {topic: "u/{id}/{service}/{request}", reply: "y/${id}/down/${request}"}
+`, []string{`y/a {}`, `u/a/Log/9 {}`}, "upward other-a Log 9 to y/a/down/9 map[] \n"},
+		{"the way up of a device that no profile knows is told once", profileOf(`
+thing: ${id}
+announce: x/{id}
+platform: {topic: "u/{id}/{service}/{request}", reply: "x/${id}/down/${request}"}
+`) + `
+  - name: other
+    thing: other-${id}
+    announce: y/{id}
+    platform: {topic: "u/{id}/{service}/{request}", reply: "y/${id}/down/${request}"}
+`, []string{`u/a/Log/9 {}`}, "upward a Log 9 to x/a/down/9 <nil> unannounced\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

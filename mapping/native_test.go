@@ -100,7 +100,11 @@ func show(effects []mapping.Effect) string {
 		case *mapping.Reply:
 			fmt.Fprintf(&b, "reply %s %q\n", eff.Thing, eff.Request)
 		case *mapping.Upward:
-			fmt.Fprintf(&b, "upward %s %s %s to %s %v %s\n", eff.Thing, eff.Service, eff.Request, eff.ReplyTopic, eff.Inputs, eff.Problem)
+			fmt.Fprintf(&b, "upward %s %s %s to %s %v %s", eff.Thing, eff.Service, eff.Request, eff.ReplyTopic, eff.Inputs, eff.Problem)
+			if eff.Unannounced {
+				b.WriteString("unannounced")
+			}
+			b.WriteByte('\n')
 		case *mapping.Unclaimed:
 			fmt.Fprintf(&b, "unclaimed %s %s\n", eff.Profile, eff.Thing)
 		case *mapping.Rejected:
@@ -165,6 +169,8 @@ func TestNativeMessages(t *testing.T) {
 		{"a value of an unknown Thing is unclaimed", "", "things/p/properties", `{"a":1}`, "unclaimed native p\n"},
 		{"the way up", `{}`, "things/p/platform/Log/request/7", `{"a":1}`, "upward p Log 7 to things/p/platform/Log/reply/7 map[a:1] \n"},
 		{"the way up with a list has a problem", `{}`, "things/p/platform/Log/request/7", `[1]`, "upward p Log 7 to things/p/platform/Log/reply/7 <nil> the inputs must be a JSON object, not a list\n"},
+		{"the way up with what is no JSON has a problem", `{}`, "things/p/platform/Log/request/7", `{"a":`, "upward p Log 7 to things/p/platform/Log/reply/7 <nil> the inputs must be a JSON object, not text\n"},
+		{"the way up of an unknown Thing is told", "", "things/p/platform/Log/request/7", `{}`, "upward p Log 7 to things/p/platform/Log/reply/7 <nil> unannounced\n"},
 		{"nobody listens", "", "other/topic", `x`, "rejected  unknown_rule: no rule listens to the topic\n"},
 	}
 	for _, tt := range tests {

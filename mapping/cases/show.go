@@ -38,6 +38,9 @@ func Show(e mapping.Effect) []string {
 		}
 		return []string{fmt.Sprintf("reply %s to request %q", e.Thing, e.Request)}
 	case *mapping.Upward:
+		if e.Unannounced {
+			return []string{fmt.Sprintf("up %s: refused on %s, the device has not announced itself", e.Service, e.ReplyTopic)}
+		}
 		if e.Problem != "" {
 			return []string{fmt.Sprintf("up %s.%s: %s", e.Thing, e.Service, e.Problem)}
 		}
