@@ -78,7 +78,7 @@ func (k *keeper) later(a *mapping.Announced, kept func(error)) bool {
 	w := k.waiting[name]
 	switch {
 	case w != nil:
-		w.a = &mapping.Announced{Device: a.Device, Live: a.Live || w.a.Live}
+		w.a = &mapping.Announced{Device: a.Device, Live: a.Live || w.a.Live, Fresh: a.Fresh || w.a.Fresh}
 		w.offline = w.offline && !a.Live
 	case k.limit == nil || (len(k.waiting) == 0 && k.limit.Allow()):
 		k.mu.Unlock()
@@ -107,6 +107,7 @@ func (k *keeper) later(a *mapping.Announced, kept func(error)) bool {
 		}
 	}
 	k.mu.Unlock()
+	k.b.engine.Defer(a.Device)
 	if settled != nil {
 		settled(nil)
 	}
@@ -136,6 +137,7 @@ func (k *keeper) forgetLater(name string) {
 	delete(k.waiting, name)
 	k.mu.Unlock()
 	if w != nil {
+		k.b.engine.Undefer(name)
 		for _, kept := range w.kept {
 			kept(nil)
 		}
@@ -161,7 +163,7 @@ func (k *keeper) takeLate() {
 		}
 		a := w.a
 		if w.offline {
-			a = &mapping.Announced{Device: a.Device}
+			a = &mapping.Announced{Device: a.Device, Fresh: a.Fresh}
 		}
 		k.b.life.Lock()
 		k.b.register(a, func(err error) {
@@ -169,9 +171,6 @@ func (k *keeper) takeLate() {
 				kept(err)
 			}
 		})
-		if t := k.b.thing(a.Device.Thing); t != nil && w.a.Live && !a.Live {
-			k.b.marker.probe(k.b, t)
-		}
 		k.b.unlockLife()
 	}
 }

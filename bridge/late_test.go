@@ -151,3 +151,25 @@ func TestARefusedAnnouncementIsNoSignThatTheDeviceLeft(t *testing.T) {
 		r.mustState("pump-1", bridge.StateReady)
 	})
 }
+
+// Several announcements of one device, each over the rate: none replaces another.
+func TestAnnouncementsOfOneDeviceThatWaitAreMerged(t *testing.T) {
+	const ovens = `- name: oven
+  thing: ${id}
+  announce: {topic: "found/{id}/{part}", merge: true, define: '{"properties": fromPairs([[part, {"type": "NUMBER"}]])}'}
+  properties: {topic: "ovens/{id}/{property}", value: payload}
+`
+	bubble(t, nil, func(r *rig) {
+		r.live("found/other/x", "{}") // takes the turn
+		for _, part := range []string{"heat", "door", "fan"} {
+			r.retained("found/oven-1/"+part, "{}")
+		}
+		r.retained("found/oven-1/fan", "")
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		d, ok := r.b.Thing("oven-1")
+		if !ok || len(d.Definitions.Properties) != 2 || d.Definitions.Properties["heat"] == nil || d.Definitions.Properties["door"] == nil {
+			t.Fatalf("%+v", d)
+		}
+	}, profile(t, ovens), onePerSecond)
+}

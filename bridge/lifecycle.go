@@ -61,7 +61,7 @@ func (b *Bridge) unchanged(a *mapping.Announced, r *receipt) bool {
 		})
 		b.savePresence(t, r)
 	}
-	b.afterAnnounce(t, a.Live)
+	b.afterAnnounce(t, a)
 	return true
 }
 
@@ -79,6 +79,7 @@ func sameDefinitions(a, b *mapping.Definitions) bool { return a == b || reflect.
 func (b *Bridge) register(a *mapping.Announced, kept func(error)) {
 	d := a.Device
 	if problem := b.refusal(d); problem != nil {
+		b.engine.Undefer(d.Thing)
 		b.refuse(a, problem)
 		kept(nil)
 		return
@@ -105,13 +106,15 @@ func (b *Bridge) register(a *mapping.Announced, kept func(error)) {
 	b.keeper.dirty(d.Thing)
 	b.wait.announced(d)
 	b.sched.more(d.Thing)
-	b.afterAnnounce(t, a.Live)
+	b.afterAnnounce(t, a)
 }
 
-func (b *Bridge) afterAnnounce(t *thing, live bool) {
+func (b *Bridge) afterAnnounce(t *thing, a *mapping.Announced) {
 	b.asks.thing(mapping.AskAnnounce, t)
-	if live {
+	if a.Live {
 		b.touched(t)
+	}
+	if a.Fresh {
 		b.marker.probe(b, t)
 	}
 }

@@ -34,7 +34,8 @@ type marker struct {
 	nonce  string
 	sentAt uint64 // the epoch of nonce
 	probes []string
-	busy   bool // a batch of probes is planned
+	asked  map[string]struct{} // the same
+	busy   bool                // a batch of probes is planned
 }
 
 func (k *marker) init(clientID string) {
@@ -175,7 +176,7 @@ func (b *Bridge) sessionLost() bool {
 	return ok && !s.SessionKept()
 }
 
-// probe finds out whether the live announcement of t is retained.
+// probe finds out whether the live announcements of t are retained.
 func (k *marker) probe(b *Bridge, t *thing) {
 	b.mu.Lock()
 	d := t.device
@@ -185,8 +186,16 @@ func (k *marker) probe(b *Bridge, t *thing) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if len(k.probes) < probeQueue {
-		k.probes = append(k.probes, d.Sources...)
+	for i := range d.Parts {
+		p := &d.Parts[i]
+		if _, known := k.asked[p.Source]; known || p.Retained || len(k.probes) >= probeQueue {
+			continue
+		}
+		if k.asked == nil {
+			k.asked = map[string]struct{}{}
+		}
+		k.asked[p.Source] = struct{}{}
+		k.probes = append(k.probes, p.Source)
 	}
 	if !k.busy && len(k.probes) > 0 {
 		k.busy = true
@@ -199,6 +208,9 @@ func (k *marker) probeNext(b *Bridge) {
 	n := min(probeBatch, len(k.probes))
 	batch := k.probes[:n:n]
 	k.probes = k.probes[n:]
+	for _, topic := range batch {
+		delete(k.asked, topic)
+	}
 	if n == 0 {
 		k.busy, k.probes = false, nil
 	}

@@ -53,6 +53,7 @@ type ThingDetails struct {
 	Oldest          time.Time               `json:"oldest,omitzero"`
 	Calls           int                     `json:"calls"`
 	Recent          []Problem               `json:"recentProblems"`
+	LeftOut         []string                `json:"leftOut,omitempty"` // of what its device announced, and why
 	Provision       string                  `json:"provision,omitempty"`
 }
 
@@ -123,7 +124,7 @@ func (b *Bridge) Thing(name string) (d ThingDetails, ok bool) {
 	}
 	d.QueuedRecords, d.QueuedBytes, d.Oldest = records, bytes, oldest
 	d.Calls = calls
-	d.Recent = shown(t.problems)
+	d.Recent, d.LeftOut = shown(t.problems), t.device.Skipped
 	d.Provision = t.provision.text()
 	return d, true
 }

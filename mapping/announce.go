@@ -63,22 +63,27 @@ func (h *handler) announceEach(r *rule, s *scope, part Part) {
 	if !r.announce.full || !complete {
 		return
 	}
-	for _, st := range h.known(r) {
-		if !seen[st.dev.Thing] {
-			h.withoutSource(st)
+	for _, d := range h.known(r) {
+		if !seen[d.Thing] {
+			h.withoutSource(r, d)
 		}
 	}
 }
 
 // known gives the devices that the topic announced, by name.
-func (h *handler) known(r *rule) []*deviceState {
-	var out []*deviceState
+func (h *handler) known(r *rule) []*Device {
+	var out []*Device
 	for _, st := range h.e.sources[h.in.Topic] {
-		if st.prof == r.prof {
-			out = append(out, st)
+		if st.prof == r.prof && h.e.late[st.dev.Thing] == nil {
+			out = append(out, st.dev)
 		}
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].dev.Thing < out[j].dev.Thing })
+	for _, d := range h.e.late {
+		if d.Profile == r.prof.name && contains(d.Sources, h.in.Topic) {
+			out = append(out, d)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Thing < out[j].Thing })
 	return out
 }
 
@@ -107,18 +112,17 @@ func (h *handler) announceOne(r *rule, s *scope, part Part, seen map[string]bool
 		return name
 	}
 	seen[name] = true
-	parts := []Part{part}
-	if st := h.e.things[name]; st != nil && st.prof == r.prof && st.dev.raw == raw {
-		merged, same := mergeParts(st.dev.Parts, part, r.announce.merge)
+	var parts []Part
+	if have := h.e.announced(name, r.prof, raw); have != nil {
+		merged, same := mergeParts(have.Parts, part, r.announce.merge)
 		if same && h.in.Retained {
-			h.dst = append(h.dst, &Announced{Device: st.dev})
+			h.dst = append(h.dst, &Announced{Device: have})
 			return name
 		}
 		parts = merged
-	}
-	if n := h.e.opt.Limits.DefinitionsPerThing; len(parts) > n {
-		h.reject(name, r.id, ReasonTooLarge, fmt.Sprintf("more than %d messages announce the Thing", n))
-		return name
+	} else {
+		part.Payload = bytes.Clone(part.Payload)
+		parts = []Part{part}
 	}
 	h.finishDevice(r, name, raw, parts)
 	return name
@@ -133,6 +137,7 @@ func mergeParts(have []Part, part Part, many bool) (parts []Part, same bool) {
 			continue
 		}
 		if p.rule == part.rule && !many {
+			part.Payload = bytes.Clone(part.Payload)
 			return []Part{part}, false
 		}
 		parts = append(parts, p)
@@ -154,8 +159,9 @@ func sortParts(parts []Part) []Part {
 
 // finishDevice builds the device and announces it.
 func (h *handler) finishDevice(r *rule, name, raw string, parts []Part) {
-	for i := range parts {
-		parts[i].Payload = bytes.Clone(parts[i].Payload)
+	if n := h.e.opt.Limits.DefinitionsPerThing; len(parts) > n {
+		h.reject(name, r.id, ReasonTooLarge, fmt.Sprintf("more than %d messages announce the Thing", n))
+		return
 	}
 	b := builder{e: h.e, prof: r.prof, now: h.in.Now}
 	dev, err := b.build(name, raw, parts)
@@ -170,14 +176,15 @@ func (h *handler) finishDevice(r *rule, name, raw string, parts []Part) {
 		h.reject(name, r.id, reason, err.Error())
 		return
 	}
-	h.dst = append(h.dst, &Announced{Device: dev, Live: !h.in.Retained && r.announce.each == nil})
+	fresh := !h.in.Retained && r.announce.each == nil
+	h.dst = append(h.dst, &Announced{Device: dev, Live: fresh && !dev.quiet, Fresh: fresh})
 }
 
 // gone handles an empty payload: what the topic announced has left.
 func (h *handler) gone(r *rule, s *scope) {
 	if !r.announce.direct {
-		for _, st := range h.known(r) {
-			h.withoutSource(st)
+		for _, d := range h.known(r) {
+			h.withoutSource(r, d)
 		}
 		return
 	}
@@ -192,87 +199,28 @@ func (h *handler) gone(r *rule, s *scope) {
 		return
 	}
 	st := h.e.things[name]
-	switch {
+	switch d := h.e.announced(name, r.prof, raw); {
+	case d != nil && contains(d.Sources, h.in.Topic):
+		h.withoutSource(r, d)
 	case st == nil:
 		h.dst = append(h.dst, &Left{Thing: name, Source: strings.Clone(h.in.Topic)})
-	case st.prof != r.prof || st.dev.raw != raw || !contains(st.dev.Sources, h.in.Topic):
-		h.reject(name, r.id, ReasonIdentity, "the Thing belongs to "+st.dev.origin())
 	default:
-		h.withoutSource(st)
+		h.reject(name, r.id, ReasonIdentity, "the Thing belongs to "+st.dev.origin())
 	}
 }
 
 // withoutSource takes the message's topic away from a device: it has left when
 // no other announced it, else it is announced anew without.
-func (h *handler) withoutSource(st *deviceState) {
+func (h *handler) withoutSource(r *rule, d *Device) {
 	var rest []Part
-	for _, p := range st.dev.Parts {
+	for _, p := range d.Parts {
 		if p.Source != h.in.Topic {
 			rest = append(rest, p)
 		}
 	}
 	if len(rest) == 0 {
-		h.dst = append(h.dst, &Left{Thing: st.dev.Thing, Source: strings.Clone(h.in.Topic)})
+		h.dst = append(h.dst, &Left{Thing: d.Thing, Source: strings.Clone(h.in.Topic)})
 		return
 	}
-	h.finishDevice(rest[0].rule, st.dev.Thing, st.dev.raw, rest)
-}
-
-// decoded hands an announcement to the profile's decoder.
-func (h *handler) decoded(r *rule, s *scope) {
-	in := h.decoderInput(r, s)
-	ok, err := s.test(r.when)
-	if err == nil && !ok {
-		h.say("its condition when is not true")
-		return
-	}
-	var frags []Fragment
-	if err == nil {
-		frags, err = r.prof.decoder.Decode(in)
-	}
-	if err != nil {
-		h.reject("", r.id, ReasonDefinition, firstLine(err.Error()))
-		return
-	}
-	seen := map[string]bool{}
-	for i := range frags {
-		for _, skipped := range frags[i].Skipped {
-			h.reject("", r.id, ReasonDefinition, skipped)
-		}
-		name, err := ThingName(frags[i].Thing)
-		if err != nil {
-			h.reject("", r.id, ReasonName, err.Error())
-			continue
-		}
-		seen[name] = true
-		part := Part{Source: strings.Clone(h.in.Topic), Payload: bytes.Clone(h.in.Payload), Retained: h.in.Retained, rule: r}
-		parts := []Part{part}
-		if st := h.e.things[name]; st != nil && st.prof == r.prof && st.dev.raw == frags[i].Thing {
-			merged, same := mergeParts(st.dev.Parts, part, true)
-			if same && h.in.Retained {
-				h.dst = append(h.dst, &Announced{Device: st.dev})
-				continue
-			}
-			parts = merged
-		}
-		h.finishDevice(r, name, frags[i].Thing, parts)
-	}
-	for _, st := range h.known(r) {
-		if !seen[st.dev.Thing] {
-			h.withoutSource(st)
-		}
-	}
-}
-
-func (h *handler) decoderInput(r *rule, s *scope) *DecoderInput {
-	h.msg.read(h.in, r.format, r.encoding, h.e.opt.Limits)
-	h.format, h.enc, h.read = r.format, r.encoding, true
-	in := &DecoderInput{Topic: h.in.Topic, Payload: h.in.Payload, Parameters: r.prof.params, Levels: map[string]string{}}
-	for i, n := range s.names {
-		in.Levels[n] = s.levels[i]
-	}
-	if h.msg.err == nil {
-		in.Value = h.msg.whole()
-	}
-	return in
+	h.finishDevice(r, d.Thing, d.raw, rest)
 }

@@ -30,7 +30,8 @@ type Effect interface{ isEffect() }
 // The device is not known to the Engine's other rules until Engine.Put accepts it.
 type Announced struct {
 	Device *Device
-	Live   bool // the device's own word, delivered with RETAIN 0; never of a list
+	Live   bool // the device's own word, delivered with RETAIN 0; never of a list, or where a decoder says that it is another's
+	Fresh  bool // delivered with RETAIN 0, and not of a list: whether it is retained is not known
 }
 
 // Left says that a device took its announcement back, or is missing from a
@@ -154,9 +155,11 @@ type Device struct {
 	ExpireAfter time.Duration // silence that means offline; 0 never
 	QueueFor    time.Duration // how long calls and writes wait for a sleeping device; 0 not
 	Parts       []Part        // what it was announced by, in the order of Sources, for Engine.Save
+	Skipped     []string      // what a decoder left out of the announcements and why, for people
 
 	raw     string       // the thing template's text before ThingName
 	rules   *deviceRules // rules that came with the announcement; nil: none
+	quiet   bool         // a decoder says that the announcements are not its own word
 	defsKey [32]byte     // tells equal Definitions
 
 	inferred map[string]alwayson.BaseType // that Restore found
@@ -176,7 +179,8 @@ type Part struct {
 	Payload  []byte // the message's payload, or the one item of a list as JSON
 	Retained bool
 
-	rule *rule // the announce rule that made it
+	rule *rule     // the announce rule that made it
+	made *madePart // of a whole fragment; nil: not made yet, or none
 }
 
 // Var returns the remembered value called name, or nil.

@@ -21,6 +21,8 @@ type builder struct {
 	owned    bool           // said is the builder's own
 	rules    map[string]any
 	learned  []Var
+	whole    wholeParts
+	heard    int // announcements that say something of the device, by a decoder
 }
 
 type buildProblem struct {
@@ -93,6 +95,10 @@ func (b *builder) build(name, raw string, parts []Part) (*Device, error) {
 			return nil, err
 		}
 		scopes[i] = s
+		s.dev = d
+		if p.made != nil {
+			continue
+		}
 		vars, err := partVars(p.rule, s)
 		if err != nil {
 			return nil, err
@@ -102,13 +108,15 @@ func (b *builder) build(name, raw string, parts []Part) (*Device, error) {
 		} else {
 			d.Vars = mergeVars(d.Vars, vars)
 		}
-		s.dev = d
 	}
 	b.defs = &Definitions{}
 	for i := range parts {
 		if err := b.part(d, &parts[i], scopes[i]); err != nil {
 			return nil, err
 		}
+	}
+	if b.prof.decoder != nil && b.heard == 0 {
+		return nil, errors.New("its announcements say nothing of it any longer")
 	}
 	if b.said != nil {
 		b.declare(b.said, b.prof.decoder != nil || b.prof.allowTopics != nil)
@@ -119,6 +127,7 @@ func (b *builder) build(name, raw string, parts []Part) (*Device, error) {
 	b.settle(d, scopes)
 	b.unheard(d)
 	b.fragment(d)
+	b.whole.finish(b, d)
 	b.share(d)
 	return d, nil
 }
@@ -135,6 +144,9 @@ func (b *builder) partScope(p *Part) (*scope, error) {
 	}
 	msg := &message{topic: p.Source, retained: p.Retained, now: b.now}
 	s := &scope{prof: b.prof, msg: msg, names: r.pat.names, levels: levels, reply: b.e.opt.ReplyPrefix}
+	if p.made != nil && !b.prof.perDevice() {
+		return s, nil // nothing looks at the payload any more
+	}
 	in := Input{Topic: p.Source, Payload: p.Payload, Retained: p.Retained, Now: b.now}
 	if r.announce.each != nil {
 		msg.read(&in, "json", "", b.e.opt.Limits)
@@ -151,7 +163,8 @@ func (b *builder) partScope(p *Part) (*scope, error) {
 // part adds what one announcement declares.
 func (b *builder) part(d *Device, p *Part, s *scope) error {
 	if b.prof.decoder != nil {
-		return b.decode(d, p, s)
+		b.decode(d, p, s)
+		return nil
 	}
 	if p.rule.announce.define == nil {
 		return nil
@@ -166,32 +179,6 @@ func (b *builder) part(d *Device, p *Part, s *scope) error {
 		b.say(v)
 	default:
 		return fmt.Errorf("%w, not %s", errNotObject, kindOf(v))
-	}
-	return nil
-}
-
-func (b *builder) decode(d *Device, p *Part, s *scope) error {
-	in := &DecoderInput{Topic: p.Source, Payload: p.Payload, Parameters: b.prof.params, Levels: map[string]string{}}
-	for i, n := range s.names {
-		in.Levels[n] = s.levels[i]
-	}
-	if s.msg.err == nil {
-		in.Value = s.msg.whole()
-	}
-	frags, err := b.prof.decoder.Decode(in)
-	if err != nil {
-		return err
-	}
-	for i := range frags {
-		if frags[i].Thing != d.raw {
-			continue
-		}
-		for _, name := range sortedKeys(frags[i].Let) {
-			b.learned = mergeVars(b.learned, []Var{{Name: name, Value: frags[i].Let[name], Let: true}})
-		}
-		if frags[i].Rules != nil {
-			b.say(frags[i].Rules)
-		}
 	}
 	return nil
 }

@@ -10,8 +10,25 @@ import (
 // concurrent use.
 type Decoder interface {
 	// Decode reads one announcement. No fragments means that the message says
-	// nothing of interest. An error refuses the message, with a reason for people.
+	// nothing of interest; what its topic announced before is taken back then. A
+	// *Pass says why. Any other error refuses the message, with a reason for people,
+	// and changes nothing.
 	Decode(in *DecoderInput) ([]Fragment, error)
+}
+
+// Pass is how a Decoder leaves a message that is no announcement for it.
+type Pass struct {
+	Why  string // for people
+	Keep bool   // what the topic announced before stands
+}
+
+func (p *Pass) Error() string { return p.Why }
+
+// Sharer is a Decoder that leaves no device to two profiles: it passes, or the
+// other does, where both hear an announcement.
+type Sharer interface {
+	// Shares reports whether this is so with the decoder of that name.
+	Shares(decoder string) bool
 }
 
 // DecoderInput is one announcement that a profile's patterns matched and whose
@@ -22,6 +39,7 @@ type DecoderInput struct {
 	Payload    []byte            // as it came, not to be kept
 	Value      any               // decoded by the announcement's format; nil if it is not of it
 	Parameters map[string]any    // the profile's, not to be changed
+	Beside     []string          // the decoders of the other profiles; not to be changed
 }
 
 // Fragment is what one announcement says of one Thing. Several announcements
@@ -36,8 +54,19 @@ type Fragment struct {
 	// ask, expire_after, queue. Topics are literal and lie under the profile's
 	// allow_topics.
 	Rules map[string]any
-	// Skipped says what was left out and why, for people.
+	// Skipped says what was left out and why, for people. It stays with the device
+	// as long as the announcement stands.
 	Skipped []string
+	// Whole says that what the announcement declares is not joined, member by
+	// member, with what others declare: its rules are compiled once and kept, so
+	// that a device of many announcements costs their number and not its square.
+	// Of two that declare the same name, the one whose topic sorts first has it, the
+	// other's is left out and told. The device remembers Let alone, and no levels.
+	// A message has at most one whole fragment for a Thing.
+	Whole bool
+	// Quiet says that the announcement is not the device's own word, but for
+	// example its gateway's: it never brings back a device that is offline.
+	Quiet bool
 }
 
 var (

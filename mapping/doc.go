@@ -53,7 +53,10 @@
 //     never brings a device back online.
 //   - Levels are names of their own; what let remembers is device.NAME.
 //   - {name} may have text around it within its level: switch:{n}.
-//   - presence takes `hold`, and an entry {parent: expression}. Of online and
+//   - presence takes `hold`, and an entry {parent: expression}. Rules with the same
+//     `group` speak together: `need: all` (the default) is offline while one of them
+//     says so, any while all do, latest as the last of them says; of several groups
+//     the device is offline while all are. Of online and
 //     offline one alone says both; without either they are the texts online and
 //     offline. When both or neither is true the message says nothing.
 //   - properties take `each` (with item), and `wrapper: true`: an object

@@ -29,7 +29,8 @@ type Engine struct {
 	index   map[indexKey][]*deviceState
 	sources map[string][]*deviceState // by announcing topic, where the topic does not name the Thing
 	dynamic Matcher[*entry]
-	refs    map[string]int // subscriptions of dynamic filters
+	refs    map[string]int     // subscriptions of dynamic filters
+	late    map[string]*Device // announced, but not Put yet: Defer
 	defs    map[[sha256.Size]byte]*internedDefinitions
 }
 
@@ -49,8 +50,9 @@ type deviceState struct {
 	prof    *profile
 	entries []*entry
 
-	mu       sync.Mutex // guards inferred
+	mu       sync.Mutex // guards the following
 	inferred map[string]alwayson.BaseType
+	offline  map[string]bool // what topics of presence groups said last
 }
 
 // NewEngine makes an Engine without devices.
@@ -58,7 +60,7 @@ func NewEngine(p *Profiles, opt Options) *Engine {
 	e := &Engine{
 		p: p, opt: opt.withDefaults(), things: map[string]*deviceState{}, folded: map[string]*deviceState{},
 		index: map[indexKey][]*deviceState{}, sources: map[string][]*deviceState{}, refs: map[string]int{}, filled: map[*rule]*pattern{},
-		defs: map[[sha256.Size]byte]*internedDefinitions{},
+		late: map[string]*Device{}, defs: map[[sha256.Size]byte]*internedDefinitions{},
 	}
 	for _, prof := range p.profiles {
 		for _, list := range [][]*rule{prof.announces, prof.rules} {
@@ -111,6 +113,8 @@ func (e *Engine) Put(d *Device) (Change, error) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	late := e.late[d.Thing] != nil
+	delete(e.late, d.Thing)
 	fold := strings.ToLower(d.Thing)
 	have := e.folded[fold]
 	if have != nil && (have.dev.Thing != d.Thing || have.dev.Profile != d.Profile || have.dev.raw != d.raw || !sharesSource(have.dev, d)) {
@@ -119,7 +123,15 @@ func (e *Engine) Put(d *Device) (Change, error) {
 	if have != nil && have.dev == d {
 		return Change{}, nil
 	}
+	if late {
+		e.withoutForeign(d) // others may have been Put since it was announced
+	}
 	st := &deviceState{dev: d, prof: prof, inferred: maps.Clone(d.inferred)}
+	if have != nil {
+		have.mu.Lock()
+		st.offline = maps.Clone(have.offline)
+		have.mu.Unlock()
+	}
 	st.entries = e.bind(st)
 	before := e.wanted(have, st)
 	if have != nil {
@@ -127,6 +139,36 @@ func (e *Engine) Put(d *Device) (Change, error) {
 	}
 	e.link(st, fold)
 	return e.changed(before), nil
+}
+
+// Defer tells that d was announced and is Put, or refused, only later: what is
+// announced of its Thing until then is merged with it. Put, Remove and Undefer end that.
+func (e *Engine) Defer(d *Device) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.late[d.Thing] = d
+}
+
+// Undefer forgets a device that waited to be Put.
+func (e *Engine) Undefer(thing string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.late, thing)
+}
+
+// announced gives the device of a profile as it was announced last; raw is the
+// text of its Thing's name, nil that it is another's or nobody's.
+func (e *Engine) announced(thing string, prof *profile, raw string) *Device {
+	d := e.late[thing]
+	if d == nil {
+		if st := e.things[thing]; st != nil {
+			d = st.dev
+		}
+	}
+	if d == nil || d.Profile != prof.name || d.raw != raw {
+		return nil
+	}
+	return d
 }
 
 // origin names who announced a device.
@@ -151,6 +193,7 @@ func sharesSource(a, b *Device) bool {
 func (e *Engine) Remove(thing string) Change {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	delete(e.late, thing)
 	st := e.things[thing]
 	if st == nil {
 		return Change{}

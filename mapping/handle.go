@@ -10,7 +10,7 @@ import (
 // in the order of the rules. It never fails; what cannot be used is Rejected.
 // The effects keep no part of in.
 func (e *Engine) Handle(in *Input, dst []Effect) []Effect {
-	h := handler{e: e, in: in, dst: dst}
+	h := handler{e: e, in: in, dst: dst, first: len(dst)}
 	if len(in.Payload) > e.opt.Limits.PayloadBytes {
 		return append(dst, &Rejected{Reason: ReasonTooLarge, Rule: "-",
 			Detail: fmt.Sprintf("payload of %d bytes; at most %d are taken", len(in.Payload), e.opt.Limits.PayloadBytes)})
@@ -37,6 +37,7 @@ type handler struct {
 	e     *Engine
 	in    *Input
 	dst   []Effect
+	first int              // of dst: what stands before is not ours
 	heard bool             // a rule's pattern matched
 	note  func(why string) // tells why a rule came to nothing; nil but for Explain
 
@@ -212,6 +213,9 @@ func (h *handler) presenceOf(r *rule, s *scope, thing string) {
 	if online == offline {
 		h.say("neither online nor offline is true")
 		return
+	}
+	if st := h.e.things[thing]; st != nil && p.group != "" {
+		online = st.together(r, online)
 	}
 	eff := &Presence{Thing: thing, Online: online, Live: !h.in.Retained}
 	if thing == "" {

@@ -397,8 +397,20 @@ func (c *collector) finish() {
 		c.reject(ReasonNull, "%s", detail)
 	}
 	if len(c.out) > 0 {
-		c.h.dst = append(c.h.dst, &Values{Thing: c.st.dev.Thing, Values: c.out})
+		c.h.tell(c.st.dev.Thing, c.out)
 	} else {
 		c.h.say("it yields no values")
 	}
+}
+
+// tell adds values of a Thing. What several rules find for it in one message, one
+// after the other, is one effect.
+func (h *handler) tell(thing string, values []alwayson.PropertyValue) {
+	if n := len(h.dst); n > h.first {
+		if last, ok := h.dst[n-1].(*Values); ok && last.Thing == thing {
+			last.Values = append(last.Values, values...)
+			return
+		}
+	}
+	h.dst = append(h.dst, &Values{Thing: thing, Values: values})
 }

@@ -173,6 +173,11 @@ func (p *Profiles) finish(l *loader) {
 	route := RouteID(0)
 	for i, prof := range p.profiles {
 		prof.order = i
+		for _, other := range p.profiles {
+			if other != prof && other.decoder != nil {
+				prof.beside = append(prof.beside, other.decoderName)
+			}
+		}
 		prof.sigBase = p.sigs
 		p.sigs += len(prof.signatures)
 		for _, c := range prof.calls {

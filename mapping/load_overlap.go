@@ -62,7 +62,7 @@ func (l *loader) overlaps(p *Profiles) {
 	for i, a := range heard {
 		for _, b := range heard[i+1:] {
 			pair := [2]*profile{a.prof, b.prof}
-			if told[pair] || !overlap(a.pat.filter, b.pat.filter) {
+			if told[pair] || !overlap(a.pat.filter, b.pat.filter) || share(a, b) {
 				continue
 			}
 			switch {
@@ -77,6 +77,17 @@ func (l *loader) overlaps(p *Profiles) {
 			}
 		}
 	}
+}
+
+// share reports whether the decoders of two profiles agree whose device it is that
+// announces itself.
+func share(a, b *rule) bool {
+	if a.kind != kindAnnounce || b.kind != kindAnnounce || a.prof.decoder == nil || b.prof.decoder == nil {
+		return false
+	}
+	one, ok := a.prof.decoder.(Sharer)
+	two, ok2 := b.prof.decoder.(Sharer)
+	return ok && one.Shares(b.prof.decoderName) || ok2 && two.Shares(a.prof.decoderName)
 }
 
 // coveredByOne reports whether a third filter covers both, so that neither is subscribed.

@@ -202,7 +202,7 @@ func (l *profileLoader) decoder(f field) {
 		l.fail(f, "one of "+strings.Join(decoderNames(), ", "), "there is no decoder %q", name)
 		return
 	}
-	l.prof.decoder = d
+	l.prof.decoder, l.prof.decoderName = d, name
 }
 
 // identity reads thing, template, identifier, description and parent.

@@ -132,7 +132,7 @@ func (l *profileLoader) presence(i int, f field) {
 		l.prof.parent = l.expr(parts["parent"], l.heard(nil).with("item"))
 		return
 	}
-	r, fields := l.listen(kindPresence, i, f, "online", "offline", "hold", "all", "parent")
+	r, fields := l.listen(kindPresence, i, f, "online", "offline", "hold", "all", "parent", "group", "need")
 	if r == nil {
 		return
 	}
@@ -148,8 +148,22 @@ func (l *profileLoader) presence(i int, f field) {
 	if fields["parent"].ok() {
 		l.prof.parent = l.expr(fields["parent"], l.heard(nil).with("item"))
 	}
+	l.group(p, fields)
 	r.presence = p
 	l.set.rules = append(l.set.rules, r)
+}
+
+// group reads with which rules a presence speaks together, and how.
+func (l *profileLoader) group(p *presenceRule, fields map[string]field) {
+	p.group, p.need = l.text(fields["group"]), l.oneOf(fields["need"], "all", "any", "latest")
+	switch {
+	case p.group == "" && fields["need"].ok():
+		l.fail(fields["need"], "group: a name beside it", "need belongs to a group")
+	case p.group != "" && p.all:
+		l.fail(fields["group"], "a topic of one device", "what speaks for all devices is in no group")
+	case p.group != "" && p.need == "":
+		p.need = "all"
+	}
 }
 
 // property reads one member of properties.

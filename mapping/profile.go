@@ -38,6 +38,8 @@ type profile struct {
 	queue       durationSpec
 	allowTopics []string // filters; nil: topics learned from payloads are refused
 	decoder     Decoder
+	decoderName string
+	beside      []string // decoders of the other profiles
 
 	announces  []*rule
 	signatures [][]string // sets of names that tell a device from what a topic holds
@@ -157,6 +159,8 @@ type namedExpression struct {
 type presenceRule struct {
 	online, offline, hold *expression
 	all                   bool
+	group                 string // rules of one group speak together; "": alone
+	need                  string // of a group: all, any or latest
 }
 
 type propertyRule struct {

@@ -122,7 +122,7 @@ func showThing(cmd *cobra.Command, a *asker, name string) error {
 		return err
 	}
 	now, out := time.Now(), cmd.OutOrStdout()
-	for _, part := range [][][]string{thingRows(&t, now), valueRows(&t, now), serviceRows(&t), problemRows(t.Recent, now)} {
+	for _, part := range [][][]string{thingRows(&t, now), valueRows(&t, now), serviceRows(&t), leftOutRows(&t), problemRows(t.Recent, now)} {
 		if len(part) == 0 {
 			continue
 		}
@@ -199,6 +199,15 @@ func serviceRows(t *shownThing) [][]string {
 			inputs = append(inputs, text)
 		}
 		rows = append(rows, []string{"service", name + "(" + strings.Join(inputs, ", ") + ")", s.Outputs.Type})
+	}
+	return rows
+}
+
+// leftOutRows shows what the device announced and the bridge could not take.
+func leftOutRows(t *shownThing) [][]string {
+	var rows [][]string
+	for _, text := range t.LeftOut {
+		rows = append(rows, []string{"left out", text})
 	}
 	return rows
 }

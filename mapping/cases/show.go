@@ -117,6 +117,9 @@ func showDevice(d *mapping.Device) []string {
 	for _, name := range sorted(d.Definitions.Events) {
 		lines = append(lines, "  event "+name)
 	}
+	for _, text := range d.Skipped {
+		lines = append(lines, "  left out: "+text)
+	}
 	return lines
 }
 
