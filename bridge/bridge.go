@@ -35,6 +35,7 @@ type Bridge struct {
 	prov   *provisioner
 	up     *upwards
 	gaps   gaps
+	tally  tally
 
 	// life serialises what changes the registry and the Engine together. It is
 	// taken before mu, and only by the bus's and the keeper's goroutine.

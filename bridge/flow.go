@@ -146,25 +146,26 @@ func (s *scheduler) queued(t *thing) bool {
 // gate follows the Thing's state on the platform: only Bound can be open.
 func (s *scheduler) gate(t *thing, state alwayson.BindState) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	f := &t.flow
-	f.bound = state == alwayson.Bound
-	if !f.bound {
+	if f.bound = state == alwayson.Bound; f.bound {
+		s.listLocked(f)
+	} else {
 		f.subscribed = false
-		return
 	}
-	s.listLocked(f)
+	s.mu.Unlock()
+	s.b.recount(t)
 }
 
 // subscribed opens the gate with what the platform wants.
 func (s *scheduler) subscribed(t *thing, subs []alwayson.Subscription) {
 	set := s.sets.get(subs)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	f := &t.flow
 	f.subscribed, f.next, f.current = true, set, set
 	s.retryNowLocked(f)
 	s.listLocked(f)
+	s.mu.Unlock()
+	s.b.recount(t)
 }
 
 // holdBack keeps a Thing's values back, or no longer.
@@ -174,9 +175,13 @@ func (s *scheduler) holdBack(name string, on bool) {
 		return
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	change := t.flow.hold != on
 	t.flow.hold = on
 	s.listLocked(&t.flow)
+	s.mu.Unlock()
+	if change {
+		s.b.recount(t)
+	}
 }
 
 func (s *scheduler) retryNowLocked(f *flow) {

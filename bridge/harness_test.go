@@ -74,6 +74,7 @@ func newRig(t *testing.T, model map[string][]alwayson.Subscription, options ...s
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		wg.Wait()
+		r.mustTally()
 		endFar()
 		ends.Wait()
 		_ = box.Close()

@@ -296,6 +296,7 @@ func (k *keeper) consider(name string, d *deeds) {
 		b.sched.gate(t, alwayson.Unbound)
 		d.unwant = append(d.unwant, told)
 	}
+	b.recount(t)
 	if leaving {
 		k.forget(t)
 	}
@@ -334,6 +335,7 @@ func (k *keeper) forget(t *thing) {
 	}
 	b.adoptLocked(t, "")
 	b.mu.Unlock()
+	b.reconsider(t) // its children depend on nobody now
 	if n, _, _ := b.opt.Outbox.Depth(t.name); n > 0 {
 		b.metrics.dropped("left", n)
 		b.opt.Outbox.Drop(t.name)

@@ -103,7 +103,7 @@ func (b *Bridge) register(a *mapping.Announced, kept func(error)) {
 	delete(b.clashes, d.Thing)
 	b.mu.Unlock()
 	b.saver.thing(d.Thing, kept)
-	b.keeper.dirty(d.Thing)
+	b.reconsider(t)
 	b.wait.announced(d)
 	b.sched.more(d.Thing)
 	b.afterAnnounce(t, a)
@@ -257,6 +257,7 @@ func (b *Bridge) leave(name, why, topic string, kept func(error)) {
 	}
 	t.leaving = true
 	b.mu.Unlock()
+	b.recount(t)
 	b.note(func() { b.log.Info(why, "thing", name, "topic", topic) })
 	b.keeper.filters(b.engine.Remove(name))
 	b.saver.forget(name, kept)
@@ -361,14 +362,17 @@ func (b *Bridge) profilePresence(p *mapping.Presence) {
 // device that is gone end at once.
 func (b *Bridge) reconsider(t *thing) {
 	var gone []string
+	var family []*thing
 	b.mu.Lock()
 	b.familyLocked(t, 0, func(m *thing) {
 		b.keeper.dirty(m.name)
+		family = append(family, m)
 		if !b.reachableLocked(m) {
 			gone = append(gone, m.name)
 		}
 	})
 	b.mu.Unlock()
+	b.recount(family...)
 	if len(gone) > 0 {
 		b.timers.after(0, func() {
 			for _, name := range gone {

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"thingbridge/edge/alwayson"
 )
 
 // metrics are the Bridge's own. Label values are of closed sets, but for rule,
@@ -110,7 +108,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
-	for state, n := range m.b.thingStates() {
+	for state, n := range m.b.tally.counts() {
 		ch <- prometheus.MustNewConstMetric(m.things, prometheus.GaugeValue, float64(n), state)
 	}
 	ch <- prometheus.MustNewConstMetric(m.flight, prometheus.GaugeValue, float64(m.b.relay.inFlight()))
@@ -149,54 +147,4 @@ func (m *metrics) reject(rule, reason string) {
 	}
 	m.mu.Unlock()
 	m.rejections.WithLabelValues(rule, reason).Inc()
-}
-
-// States of a Thing, as shown and counted.
-const (
-	StateOffline = "offline" // the device, or what it depends on, is not there: not wanted on the platform
-	StateLeaving = "leaving" // forgotten as soon as its queued values are out
-	StateUnbound = "unbound" // wanted, but there is no connection to the platform or the bind waits
-	StateBinding = "binding" // its BIND is on its way
-	StateRefused = "refused" // the platform refuses to bind it
-	StateAbsent  = "absent"  // bound, but there is no such Thing on the platform
-	StateBound   = "bound"   // bound; the platform has not told its subscriptions yet
-	StateReady   = "ready"   // bound, and values flow
-	StateInitial = "initial" // bound, but the device asks to keep its values back
-)
-
-// stateLocked is the Thing's state in a word. Bridge.mu and scheduler.mu are held.
-func (b *Bridge) stateLocked(t *thing) string {
-	switch {
-	case t.leaving:
-		return StateLeaving
-	case !b.reachableLocked(t):
-		return StateOffline
-	case t.state == alwayson.Refused:
-		return StateRefused
-	case t.state == alwayson.Binding:
-		return StateBinding
-	case t.state != alwayson.Bound || t.told == "":
-		return StateUnbound
-	case t.absent:
-		return StateAbsent
-	case t.flow.hold:
-		return StateInitial
-	case t.flow.subscribed:
-		return StateReady
-	}
-	return StateBound
-}
-
-// thingStates counts the Things by state; every state is there.
-func (b *Bridge) thingStates() map[string]int {
-	n := map[string]int{StateOffline: 0, StateLeaving: 0, StateUnbound: 0, StateBinding: 0, StateRefused: 0,
-		StateAbsent: 0, StateBound: 0, StateReady: 0, StateInitial: 0}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.sched.mu.Lock()
-	defer b.sched.mu.Unlock()
-	for _, t := range b.things {
-		n[b.stateLocked(t)]++
-	}
-	return n
 }

@@ -29,6 +29,7 @@ func (b *Bridge) PlatformDown(session uint64, err error) {
 	for _, t := range b.things {
 		t.unboundLocked()
 		t.flow.bound, t.flow.subscribed = false, false
+		b.recountLocked(t)
 	}
 	b.sched.mu.Unlock()
 	b.mu.Unlock()
@@ -114,6 +115,7 @@ func (b *Bridge) markAbsent(t *thing, why string) {
 	}
 	b.mu.Unlock()
 	if first {
+		b.recount(t)
 		b.episodic("absent", "thing does not exist on the platform; its values wait", "thing", t.name, "answer", why)
 	}
 }

@@ -257,6 +257,7 @@ func (r *provisionRun) end(phase provisionPhase, reason string) {
 		r.t.problemLocked("provision", s.text())
 	}
 	b.mu.Unlock()
+	b.recount(r.t)
 	outcome := [...]string{provisionNone: "interrupted", provisionDone: "done", provisionForbidden: "forbidden", provisionFailed: "failed", provisionDeleted: "deleted"}[phase]
 	b.metrics.provisions.WithLabelValues(outcome).Inc()
 	switch {

@@ -338,8 +338,12 @@ func (s *scheduler) commit(p *push) {
 	s.b.mu.Lock()
 	s.b.deliveredLocked(f.thing, p.seen)
 	s.b.deliveredLocked(f.thing, p.vals)
+	was := f.thing.absent
 	f.thing.absent = false
 	s.b.mu.Unlock()
+	if was {
+		s.b.recount(f.thing)
+	}
 	s.b.saver.sent(f.thing.name)
 }
 

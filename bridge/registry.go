@@ -35,6 +35,7 @@ type thing struct {
 	reason    string // the platform's, for Refused
 	absent    bool   // bound, but there is no such Thing on the platform
 	stateFrom time.Time
+	counted   stateNumber // in the Bridge's tally; scheduler.mu guards it too
 
 	known    []known // last values, sorted by name
 	knownLen int     // encoded, together

@@ -196,7 +196,7 @@ func (b *Bridge) restore() error {
 	if b.opt.Store == nil {
 		return nil
 	}
-	return b.opt.Store.Load(func(key string, data []byte) error {
+	err := b.opt.Store.Load(func(key string, data []byte) error {
 		if name, ok := strings.CutPrefix(key, sentPrefix); ok {
 			if hashes := decodeSent(data); len(hashes) > 0 {
 				b.retained[name] = hashes
@@ -209,6 +209,10 @@ func (b *Bridge) restore() error {
 		}
 		return nil
 	})
+	for _, t := range b.things {
+		b.recount(t) // only now are all parents there
+	}
+	return err
 }
 
 func (b *Bridge) restoreThing(data []byte) error {

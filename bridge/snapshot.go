@@ -74,7 +74,7 @@ func (b *Bridge) Things(f Filter) []ThingSummary {
 	list := make([]ThingSummary, 0, min(len(b.things), 1024))
 	for _, t := range b.things {
 		if t.name <= f.After || f.Profile != "" && t.device.Profile != f.Profile ||
-			want != "" && !strings.Contains(strings.ToLower(t.name), want) || f.State != "" && b.stateLocked(t) != f.State {
+			want != "" && !strings.Contains(strings.ToLower(t.name), want) || f.State != "" && stateNames[b.stateLocked(t)] != f.State {
 			continue
 		}
 		list = append(list, b.summaryLocked(t))
@@ -89,7 +89,7 @@ func (b *Bridge) Things(f Filter) []ThingSummary {
 }
 
 func (b *Bridge) summaryLocked(t *thing) ThingSummary {
-	s := ThingSummary{Name: t.name, BoundAs: t.bind, Profile: t.device.Profile, State: b.stateLocked(t),
+	s := ThingSummary{Name: t.name, BoundAs: t.bind, Profile: t.device.Profile, State: stateNames[b.stateLocked(t)],
 		Since: t.stateFrom, LastSeen: t.lastSeen, Values: len(t.known), Problems: t.problems.len()}
 	if t.state == alwayson.Refused {
 		s.Reason = t.reason
@@ -166,7 +166,7 @@ type Unannounced struct {
 
 // Status gives the Bridge's state as a whole.
 func (b *Bridge) Status() Status {
-	s := Status{Started: b.startedAt, Things: b.thingStates(), CallsInFlight: b.relay.inFlight(), Pushing: b.sched.pushing(), Clashes: map[string]string{}}
+	s := Status{Started: b.startedAt, Things: b.tally.counts(), CallsInFlight: b.relay.inFlight(), Pushing: b.sched.pushing(), Clashes: map[string]string{}}
 	s.QueuedRecords, s.QueuedBytes, s.Oldest = b.opt.Outbox.Depth("")
 	s.Unannounced = b.wait.unannounced()
 	b.mu.Lock()
