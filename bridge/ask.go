@@ -21,7 +21,7 @@ type asker struct {
 
 	// mu guards the following.
 	mu      sync.Mutex
-	queue   []mapping.Publication
+	queue   []mapping.Ask
 	running bool
 	last    map[string]time.Time // by Thing and topic
 	repeat  map[string]*timer    // the same
@@ -68,7 +68,7 @@ func (a *asker) put(thing string, q mapping.Ask) {
 			a.repeat[key] = a.b.timers.after(q.Every, func() { a.again(thing, key, q) })
 		}
 	}
-	a.queueLocked(q.Publication)
+	a.queueLocked(q)
 }
 
 // again repeats a question while the broker is connected and the Thing's device is there.
@@ -87,15 +87,15 @@ func (a *asker) again(thing, key string, q mapping.Ask) {
 	}
 	a.last[key] = time.Now()
 	a.repeat[key] = a.b.timers.after(q.Every, func() { a.again(thing, key, q) })
-	a.queueLocked(q.Publication)
+	a.queueLocked(q)
 }
 
-func (a *asker) queueLocked(p mapping.Publication) {
+func (a *asker) queueLocked(q mapping.Ask) {
 	if len(a.queue) >= askQueue {
 		a.queue = a.queue[1:]
 		a.b.metrics.asksDropped.Inc()
 	}
-	a.queue = append(a.queue, p)
+	a.queue = append(a.queue, q)
 	if !a.running {
 		a.running = true
 		a.b.timers.after(0, a.next)
@@ -110,10 +110,10 @@ func (a *asker) next() {
 		a.mu.Unlock()
 		return
 	}
-	p := a.queue[0]
+	q := a.queue[0]
 	a.queue = a.queue[1:]
 	a.mu.Unlock()
 	a.b.metrics.asks.Inc()
-	a.b.bus.Publish(Publication{Topic: p.Topic, Payload: p.Payload, QoS: 1, Expires: time.Now().Add(time.Minute)}, nil)
+	a.b.send(q.Profile, Publication{Topic: q.Topic, Payload: q.Payload, QoS: 1, Expires: time.Now().Add(time.Minute)}, nil)
 	a.b.timers.after(askPause, a.next)
 }

@@ -92,7 +92,10 @@ func New(opt Options) (*Bridge, error) {
 		episodes:       map[string]*episode{},
 		startedAt:      time.Now(),
 	}
+	b.busSince, b.platformSince = b.startedAt, b.startedAt
 	b.metrics = newMetrics(b)
+	b.metrics.link(linkBroker, false, b.busSince)
+	b.metrics.link(linkPlatform, false, b.platformSince)
 	b.sched = newScheduler(b)
 	b.relay = newRelay(b)
 	b.keeper = newKeeper(b)

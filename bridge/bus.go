@@ -37,8 +37,9 @@ type dispatch struct {
 	r     *receipt // nil when the message was acknowledged before
 	recs  []Record
 	of    []*thing // of each record
-	again bool     // the message waited for an announcement and is looked at again
-	told  bool     // it must wait (still) for one
+	heard [2]string
+	again bool // the message waited for an announcement and is looked at again
+	told  bool // it must wait (still) for one
 }
 
 // Message implements BusEvents.
@@ -49,15 +50,18 @@ func (b *Bridge) Message(m *Message) {
 	if m.Received.IsZero() {
 		m.Received = time.Now()
 	}
-	b.metrics.messages.Inc()
 	if b.markerBack(m) {
+		b.metrics.received(nil)
 		m.Ack()
 		return
 	}
 	d := dispatch{b: b, r: &receipt{m: m},
 		in: mapping.Input{Topic: m.Topic, Payload: m.Payload, Retained: m.Retained, Now: m.Received}}
 	d.r.left.Store(1)
-	for _, e := range b.engine.Handle(&d.in, nil) {
+	d.in.Heard = d.heard[:0]
+	effects := b.engine.Handle(&d.in, nil)
+	b.metrics.received(d.in.Heard)
+	for _, e := range effects {
 		d.effect(e)
 	}
 	d.keep()
@@ -174,6 +178,7 @@ func (d *dispatch) values(e *mapping.Values) {
 		return
 	}
 	fresh := d.learnLocked(t, e.Values)
+	state := t.counted
 	b.mu.Unlock()
 	if !d.in.Retained {
 		b.touched(t)
@@ -191,6 +196,9 @@ func (d *dispatch) values(e *mapping.Values) {
 		b.metrics.dropped("encoding", len(fresh))
 		b.trouble(e.Thing, "value", err.Error())
 		return
+	}
+	if state != stateReady {
+		b.metrics.held(state, len(fresh))
 	}
 	d.record(t, rec)
 }
@@ -296,6 +304,12 @@ func cutAt(text string, most int) string {
 	return text
 }
 
+// send publishes for a device of a profile.
+func (b *Bridge) send(profile string, p Publication, done func(error)) {
+	b.metrics.sent(profile)
+	b.bus.Publish(p, done)
+}
+
 // BusUp implements BusEvents.
 func (b *Bridge) BusUp(session uint64) {
 	b.mu.Lock()
@@ -303,6 +317,7 @@ func (b *Bridge) BusUp(session uint64) {
 	b.busUp, b.busSession, b.busErr = true, session, nil
 	if fresh {
 		b.busSince = time.Now()
+		b.metrics.link(linkBroker, true, b.busSince)
 	}
 	b.mu.Unlock()
 	if fresh {
@@ -316,7 +331,11 @@ func (b *Bridge) BusUp(session uint64) {
 func (b *Bridge) BusDown(session uint64, err error) {
 	b.mu.Lock()
 	was := b.busUp
-	b.busUp, b.busErr, b.busSince = false, err, time.Now()
+	b.busUp, b.busErr = false, err
+	if was {
+		b.busSince = time.Now()
+		b.metrics.link(linkBroker, false, b.busSince)
+	}
 	b.mu.Unlock()
 	b.marker.nextEpoch()
 	if was {

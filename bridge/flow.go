@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"thingbridge/edge/alwayson"
@@ -60,7 +61,7 @@ type scheduler struct {
 	ready      []*flow
 	head       int
 	results    []*push
-	inFlight   int // pushes that are not worked off
+	inFlight   atomic.Int64 // pushes that are not worked off; written under mu
 	unanswered int
 	bytes      int
 	stopped    bool
@@ -230,7 +231,7 @@ func (s *scheduler) step() bool {
 		return true
 	}
 	s.results = nil
-	if s.head == len(s.ready) || s.inFlight >= s.b.opt.Limits.Pushes || s.bytes >= pushBytes || s.stopped {
+	if s.head == len(s.ready) || int(s.inFlight.Load()) >= s.b.opt.Limits.Pushes || s.bytes >= pushBytes || s.stopped {
 		if s.head == len(s.ready) {
 			s.ready, s.head = s.ready[:0], 0
 		}
@@ -267,11 +268,7 @@ func (s *scheduler) release(f *flow, again bool) {
 }
 
 // pushing is how many pushes are in flight or not yet worked off.
-func (s *scheduler) pushing() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.inFlight
-}
+func (s *scheduler) pushing() int { return int(s.inFlight.Load()) }
 
 // stop lets nothing new out.
 func (s *scheduler) stop() {

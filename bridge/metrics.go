@@ -7,10 +7,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics are the Bridge's own. Label values are of closed sets, but for rule,
-// which is bounded by the configuration and cut off at maxRules.
+// metrics are the Bridge's own. Label values are of closed sets, but for rule
+// and profile, which are bounded by the configuration and cut off at maxRules
+// and maxProfiles. A scrape walks over nothing and takes none of the locks that messages
+// need, so that none waits for it.
 type metrics struct {
 	messages      prometheus.Counter
+	byProfile     *prometheus.CounterVec
+	heldValues    *prometheus.CounterVec
 	announcements prometheus.Counter
 	late          prometheus.Counter
 	values        *prometheus.CounterVec
@@ -37,12 +41,41 @@ type metrics struct {
 	flight *prometheus.Desc
 	queue  *prometheus.Desc
 	flying *prometheus.Desc
+	up     *prometheus.GaugeVec
+	since  *prometheus.GaugeVec
 
-	mu    sync.Mutex
-	rules map[string]struct{}
+	rules, profiles labelSet
 }
 
-const maxRules = 500
+// labelSet bounds the values of a label: those over the bound are "other".
+type labelSet struct {
+	bound int
+
+	// mu guards the following.
+	mu   sync.Mutex
+	seen map[string]struct{}
+}
+
+func (s *labelSet) label(value string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.seen[value]; ok {
+		return value
+	}
+	if len(s.seen) >= s.bound {
+		return "other"
+	}
+	if s.seen == nil {
+		s.seen = map[string]struct{}{}
+	}
+	s.seen[value] = struct{}{}
+	return value
+}
+
+const (
+	maxRules    = 500
+	maxProfiles = 200
+)
 
 func newMetrics(b *Bridge) *metrics {
 	counter := func(name, help string) prometheus.Counter {
@@ -51,11 +84,16 @@ func newMetrics(b *Bridge) *metrics {
 	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "thingbridge", Name: name, Help: help}, labels)
 	}
+	gauge := func(name, help, label string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "thingbridge", Name: name, Help: help}, []string{label})
+	}
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("thingbridge_"+name, help, labels, nil)
 	}
 	return &metrics{
 		messages:      counter("messages_total", "MQTT messages received."),
+		byProfile:     vec("profile_messages_total", "MQTT messages by profile, in: received by one of its rules, and out: sent to its devices.", "profile", "direction"),
+		heldValues:    vec("values_held_total", "Property values that had to wait in the outbox when they came, by the state of their Thing.", "state"),
 		announcements: counter("announcements_total", "Announcements received, repetitions included."),
 		late:          counter("announcements_delayed_total", "Announcements over limits.announcements_per_second, which waited."),
 		values:        vec("values_total", "Property values by what became of them.", "outcome"),
@@ -83,14 +121,17 @@ func newMetrics(b *Bridge) *metrics {
 		flight:      desc("calls_in_flight", "Calls, writes and reads in flight."),
 		queue:       desc("pushes_in_flight", "Pushes in flight to the platform."),
 		flying:      desc("upward_calls_in_flight", "Devices' calls to the platform in flight."),
-		rules:       map[string]struct{}{},
+		up:          gauge("link_up", "1 while the connection stands, by link.", "link"),
+		since:       gauge("link_since_timestamp_seconds", "When the connection was made, or lost, in seconds since 1970, by link.", "link"),
+		rules:       labelSet{bound: maxRules},
+		profiles:    labelSet{bound: maxProfiles},
 	}
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m.messages, m.announcements, m.late, m.values, m.droppedValues, m.events, m.pushes,
+	for _, c := range []prometheus.Collector{m.messages, m.byProfile, m.heldValues, m.announcements, m.late, m.values, m.droppedValues, m.events, m.pushes,
 		m.pushRetries, m.pushSeconds, m.calls, m.callSeconds, m.repliesLost, m.rejections, m.upwards, m.upwardLost, m.bindRefused, m.asks,
-		m.asksDropped, m.storeErrors, m.watchdog, m.provisions, m} {
+		m.asksDropped, m.storeErrors, m.watchdog, m.provisions, m.up, m.since, m} {
 		if err := r.Register(c); err != nil {
 			return err
 		}
@@ -116,6 +157,36 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(m.flying, prometheus.GaugeValue, float64(m.b.up.inFlight()))
 }
 
+// The links, as a metric's label has them.
+const (
+	linkBroker   = "broker"
+	linkPlatform = "platform"
+)
+
+// link tells that a connection was made or lost.
+func (m *metrics) link(name string, up bool, since time.Time) {
+	m.up.WithLabelValues(name).Set(float64(boolByte(up)))
+	m.since.WithLabelValues(name).Set(float64(since.UnixMilli()) / 1000)
+}
+
+// received counts a message by the profiles whose rules hear it.
+func (m *metrics) received(profiles []string) {
+	m.messages.Inc()
+	for _, p := range profiles {
+		m.byProfile.WithLabelValues(m.profiles.label(p), "in").Inc()
+	}
+}
+
+// sent counts a message to a device of a profile.
+func (m *metrics) sent(profile string) {
+	m.byProfile.WithLabelValues(m.profiles.label(profile), "out").Inc()
+}
+
+// held counts values that wait, since their Thing is not ready.
+func (m *metrics) held(state stateNumber, n int) {
+	m.heldValues.WithLabelValues(stateNames[state]).Add(float64(n))
+}
+
 func (m *metrics) value(outcome string, n int) { m.values.WithLabelValues(outcome).Add(float64(n)) }
 
 func (m *metrics) dropped(reason string, n int) {
@@ -137,14 +208,5 @@ func (m *metrics) upward(outcome string) { m.upwards.WithLabelValues(outcome).In
 func (m *metrics) ignored(reason string) { m.repliesLost.WithLabelValues(reason).Inc() }
 
 func (m *metrics) reject(rule, reason string) {
-	m.mu.Lock()
-	if _, ok := m.rules[rule]; !ok {
-		if len(m.rules) >= maxRules {
-			rule = "other"
-		} else {
-			m.rules[rule] = struct{}{}
-		}
-	}
-	m.mu.Unlock()
-	m.rejections.WithLabelValues(rule, reason).Inc()
+	m.rejections.WithLabelValues(m.rules.label(rule), reason).Inc()
 }

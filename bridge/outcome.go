@@ -99,7 +99,7 @@ func (s *scheduler) ended(p *push) {
 		}
 	}
 	s.mu.Lock()
-	s.inFlight--
+	s.inFlight.Add(-1)
 	s.bytes -= p.size
 	f.failed = v == again || v == absent
 	s.mu.Unlock()

@@ -3,6 +3,7 @@ package bridge
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"thingbridge/edge/alwayson"
@@ -60,7 +61,7 @@ type relay struct {
 	echo      map[string][]*call // by Thing
 	sleepers  map[string][]*call // by Thing: wait until its device shows itself
 	perThing  map[string]int
-	n         int
+	n         atomic.Int64        // calls in flight; written under mu
 	recent    map[string]struct{} // ids of calls that ended lately
 	recentIDs []string
 	recentPos int
@@ -92,7 +93,7 @@ func (r *relay) start(t *thing, kind string, c *mapping.Call, end func(alwayson.
 		end(alwayson.Value{}, &mapping.CallError{Code: alwayson.ServiceUnavailable, Text: full})
 		return
 	}
-	r.n++
+	r.n.Add(1)
 	r.perThing[t.name]++
 	k.timer = r.b.timers.after(timeout, func() { r.timeout(k, timeout) })
 	key := routeKey{t.name, c.Route}
@@ -114,8 +115,8 @@ func (r *relay) start(t *thing, kind string, c *mapping.Call, end func(alwayson.
 
 func (r *relay) fullLocked(thing string) string {
 	lim := r.b.opt.Limits
-	if r.n >= lim.Calls {
-		return fmt.Sprintf("the bridge is full: %d calls are in flight (limits.calls)", r.n)
+	if n := r.inFlight(); n >= lim.Calls {
+		return fmt.Sprintf("the bridge is full: %d calls are in flight (limits.calls)", n)
 	}
 	if n := r.perThing[thing]; n >= lim.CallsPerThing {
 		return fmt.Sprintf("%s is busy: %d calls are in flight (limits.calls_per_thing)", thing, n)
@@ -209,8 +210,9 @@ func (r *relay) send(k *call) {
 	if joined {
 		return
 	}
+	profile := r.b.profileOf(k.t)
 	for _, p := range k.c.Send {
-		r.b.bus.Publish(Publication{Topic: p.Topic, Payload: p.Payload, QoS: 1, Expires: k.deadline},
+		r.b.send(profile, Publication{Topic: p.Topic, Payload: p.Payload, QoS: 1, Expires: k.deadline},
 			func(err error) { r.published(k, err) })
 	}
 	if len(k.c.Send) == 0 {
@@ -273,7 +275,7 @@ func (r *relay) finish(k *call, outcome string, v alwayson.Value, err *mapping.C
 func (r *relay) removeLocked(k *call) (next *call) {
 	k.phase = over
 	name := k.t.name
-	r.n--
+	r.n.Add(-1)
 	if r.perThing[name]--; r.perThing[name] <= 0 {
 		delete(r.perThing, name)
 	}
@@ -322,8 +324,4 @@ func without(list []*call, k *call) []*call {
 	return list
 }
 
-func (r *relay) inFlight() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.n
-}
+func (r *relay) inFlight() int { return int(r.n.Load()) }

@@ -11,6 +11,7 @@ import (
 func (b *Bridge) PlatformUp(session uint64) {
 	b.mu.Lock()
 	b.platformUp, b.platformSession, b.platformSince, b.platformErr = true, session, time.Now(), nil
+	b.metrics.link(linkPlatform, true, b.platformSince)
 	b.sched.mu.Lock()
 	b.sched.stalled = time.Time{} // what was started during the outage says nothing of this connection
 	b.sched.mu.Unlock()
@@ -23,7 +24,11 @@ func (b *Bridge) PlatformUp(session uint64) {
 func (b *Bridge) PlatformDown(session uint64, err error) {
 	b.mu.Lock()
 	was := b.platformUp
-	b.platformUp, b.platformSince, b.platformErr = false, time.Now(), err
+	b.platformUp, b.platformErr = false, err
+	if was {
+		b.platformSince = time.Now()
+		b.metrics.link(linkPlatform, false, b.platformSince)
+	}
 	b.sched.mu.Lock()
 	b.sched.stalled = time.Time{}
 	for _, t := range b.things {

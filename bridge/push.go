@@ -300,7 +300,7 @@ func (s *scheduler) start(p *push) {
 		req = alwayson.PushRequest(p.bind, p.vals)
 	}
 	s.mu.Lock()
-	s.inFlight++
+	s.inFlight.Add(1)
 	s.unanswered++
 	s.bytes += p.size
 	if s.stalled.IsZero() {

@@ -127,6 +127,13 @@ func (b *Bridge) thing(name string) *thing {
 	return b.things[name]
 }
 
+// profileOf names the profile of a Thing's device.
+func (b *Bridge) profileOf(t *thing) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return t.device.Profile
+}
+
 // bound finds the Thing that goes by a platform name.
 func (b *Bridge) bound(bind string) *thing {
 	b.mu.Lock()

@@ -171,7 +171,7 @@ func (r *relay) endAll(why string) { r.endWhere(why, func(*call) bool { return t
 func (r *relay) endWhere(why string, which func(*call) bool) {
 	var list []*call
 	r.mu.Lock()
-	if r.n == 0 {
+	if r.inFlight() == 0 {
 		r.mu.Unlock()
 		return
 	}

@@ -181,8 +181,12 @@ func (w *upwards) publish(u *mapping.Upward, outcome string, reply map[string]an
 	b := w.b
 	b.metrics.upward(outcome)
 	payload := mapping.AppendJSON(nil, mapping.Infer(reply))
+	profile := ""
+	if t := b.thing(u.Thing); t != nil {
+		profile = b.profileOf(t)
+	}
 	p := Publication{Topic: u.ReplyTopic, Payload: payload, QoS: 1, Expires: time.Now().Add(upwardReplyTime)}
-	b.bus.Publish(p, func(err error) {
+	b.send(profile, p, func(err error) {
 		if err != nil {
 			b.metrics.upwardLost.Inc()
 			b.trouble(u.Thing, "upward", fmt.Sprintf("the reply to request %q for service %q was not delivered: %v", cut(u.Request), cut(u.Service), err))

@@ -129,6 +129,7 @@ type Console struct {
 	Password      Secret `mapstructure:"password"`
 	AllowCalls    bool   `mapstructure:"allow_calls"`    // the API may call services of devices
 	MetricsPublic bool   `mapstructure:"metrics_public"` // /metrics without log-in
+	Pprof         bool   `mapstructure:"pprof"`          // Go's profiles under /debug/pprof/
 }
 
 // LogLevel is the least severe level that is written.

@@ -85,8 +85,7 @@ func (w *walker) first(key *yaml.Node, seen map[string]*yaml.Node, path string) 
 
 // unsupported are keys that have a place in the file but nothing behind them here.
 var unsupported = map[string]string{
-	"rest":          "the local REST listener is not part of this version",
-	"console.pprof": "Go's profiles are not served by this version",
+	"rest": "the local REST listener is not part of this version",
 }
 
 func (w *walker) unknown(key *yaml.Node, path string, known []string) {

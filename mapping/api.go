@@ -13,6 +13,8 @@ type Input struct {
 	Payload  []byte
 	Retained bool
 	Now      time.Time
+
+	Heard []string // filled in by Handle: the profiles whose rules listen to the topic
 }
 
 // Publication is one message to send to the broker, always at QoS 1 and not
@@ -128,6 +130,7 @@ const (
 	ReasonName        Reason = "name"         // a name that the platform does not accept
 	ReasonIdentity    Reason = "identity"     // says something about a Thing it may not speak for
 	ReasonExpression  Reason = "expression"   // an expression failed
+	ReasonPresence    Reason = "presence"     // a presence that is neither online nor offline
 	ReasonTime        Reason = "time"         // implausible time: receive time used instead, value kept
 	ReasonUnknownRule Reason = "unknown_rule" // nothing listens to that topic
 )
@@ -284,5 +287,6 @@ const (
 // Ask is one question to send, at most once per Every for one Thing (or for the profile).
 type Ask struct {
 	Publication
-	Every time.Duration // repeat interval; 0 once per occasion
+	Every   time.Duration // repeat interval; 0 once per occasion
+	Profile string        // whose question it is
 }

@@ -41,7 +41,7 @@ func appendAsks(out []Ask, asks []*askRule, on AskOn, s *scope) []Ask {
 		if err != nil {
 			continue
 		}
-		out = append(out, Ask{Publication: Publication{Topic: topic, Payload: payload}, Every: a.every})
+		out = append(out, Ask{Publication: Publication{Topic: topic, Payload: payload}, Every: a.every, Profile: s.prof.name})
 	}
 	return out
 }

@@ -2,8 +2,11 @@ package mapping
 
 import (
 	"fmt"
+	"slices"
 	"sort"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Handle gives what a message means: the effects of every rule that hears it,
@@ -107,6 +110,9 @@ func (h *handler) run(ent *entry) {
 		return
 	}
 	h.heard = true
+	if !slices.Contains(h.in.Heard, r.prof.name) {
+		h.in.Heard = append(h.in.Heard, r.prof.name)
+	}
 	s := scope{prof: r.prof, msg: &h.msg, names: ent.pat.names, levels: levels, reply: h.e.opt.ReplyPrefix}
 	if r.kind == kindAnnounce {
 		h.claim(r)
@@ -211,7 +217,7 @@ func (h *handler) presenceOf(r *rule, s *scope, thing string) {
 		offline = !online
 	}
 	if online == offline {
-		h.say("neither online nor offline is true")
+		h.noPresence(r, thing)
 		return
 	}
 	if st := h.e.things[thing]; st != nil && p.group != "" {
@@ -222,6 +228,21 @@ func (h *handler) presenceOf(r *rule, s *scope, thing string) {
 		eff.Profile = r.prof.name
 	}
 	h.dst = append(h.dst, eff)
+}
+
+// noPresence rejects a presence that is neither online nor offline. A payload
+// that is empty says nothing: so a retained presence is taken back.
+func (h *handler) noPresence(r *rule, thing string) {
+	const why = "neither online nor offline is true"
+	if len(h.in.Payload) == 0 {
+		h.say(why)
+		return
+	}
+	what := fmt.Sprintf("%d bytes", len(h.in.Payload))
+	if utf8.Valid(h.in.Payload) {
+		what = strconv.Quote(shorten(string(h.in.Payload), 40))
+	}
+	h.reject(thing, r.id, ReasonPresence, why+" of "+what)
 }
 
 func (h *handler) reply(r *rule, s *scope, st *deviceState) {

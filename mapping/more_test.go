@@ -173,7 +173,7 @@ func TestExplainTellsWhatEachRuleMakesOfAMessage(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	put(t, e, "acme/a/1/hello", `{"kind":"pump"}`)
-	if got, want := explain("acme/a/1/status", `tired`), "acme-pump/presence/1 map[id:1 site:a] neither online nor offline is true|"; got != want {
+	if got, want := explain("acme/a/1/status", `tired`), "acme-pump/presence/1 map[id:1 site:a] |rejected acme-1 presence: neither online nor offline is true of \"tired\"\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if got := e.Explain(in("nobody/listens", "")); got != nil {

@@ -62,6 +62,7 @@ type Options struct {
 	Username, Password string
 	MetricsPublic      bool
 	AllowCalls         bool     // serve POST …/services/…
+	Pprof              bool     // serve Go's profiles under /debug/pprof/
 	Hosts              []string // names, besides our own, that the Host header may have
 
 	Source   Source
@@ -206,6 +207,7 @@ func (c *Console) routes() http.Handler {
 	inner.HandleFunc("/api/v1/things", only("GET", c.things))
 	inner.HandleFunc("/api/v1/things/{name}", only("GET", c.thing))
 	inner.HandleFunc("/api/v1/things/{name}/services/{service}", only("POST", c.call))
+	c.servePprof(inner)
 	inner.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "nothing here; see /api/v1/status, /api/v1/things, /metrics, /healthz and /readyz")
 	})

@@ -12,8 +12,8 @@
 // /healthz and /readyz are open to everybody. /metrics is, if MetricsPublic is
 // set. Everything else needs the token (Authorization: Bearer) or the user name
 // and password, where one of them is set. Where none is, only a loopback address
-// is listened on. No GET changes anything; a POST must be JSON and must not
-// come from another site's page; there are no cookies. The Host header must be
-// one of ours, so that a foreign page cannot reach a loopback console through a
+// is listened on. Go's profiles are there only if Pprof is set. No GET changes
+// anything; a POST must be JSON and must not come from another site's page; there
+// are no cookies. The Host header must be one of ours, so that a foreign page cannot reach a loopback console through a
 // name of its own; who brings the token is spared that.
 package console

@@ -176,6 +176,7 @@ func newConsole(c *config.Config, a *app) (*console.Console, error) {
 		Password:      password,
 		MetricsPublic: c.Console.MetricsPublic,
 		AllowCalls:    c.Console.AllowCalls,
+		Pprof:         c.Console.Pprof,
 		Source:        consoleSource{a},
 		Gatherer:      a.registry,
 		Logger:        a.log.With("part", "console"),

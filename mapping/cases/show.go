@@ -52,6 +52,9 @@ func Show(e mapping.Effect) []string {
 		}
 		return []string{fmt.Sprintf("unclaimed: a device of %s that has not announced itself (%s)", e.Profile, who)}
 	case *mapping.Rejected:
+		if e.Reason == mapping.ReasonTime { // the value comes all the same
+			return []string{strings.TrimSpace(fmt.Sprintf("noted (%s) %s: the receive time is used instead", e.Reason, e.Detail))}
+		}
 		return []string{strings.TrimSpace(fmt.Sprintf("rejected (%s) %s", e.Reason, e.Detail))}
 	default:
 		return []string{fmt.Sprintf("%T", e)}
