@@ -32,6 +32,7 @@ type Bridge struct {
 	marker marker
 	asks   *asker
 	wait   *waiting
+	gather *gatherer
 	prov   *provisioner
 	up     *upwards
 	gaps   gaps
@@ -102,6 +103,7 @@ func New(opt Options) (*Bridge, error) {
 	b.saver = newSaver(b)
 	b.asks = newAsker(b)
 	b.wait = newWaiting(b)
+	b.gather = newGatherer(b)
 	b.prov = newProvisioner(b)
 	b.up = newUpwards(b)
 	b.marker.init(opt.ClientID)

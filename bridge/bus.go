@@ -139,13 +139,17 @@ func (d *dispatch) effect(e mapping.Effect) {
 	switch e := e.(type) {
 	case *mapping.Announced:
 		b.announced(e, d.r)
+	case *mapping.Gathering:
+		b.gather.more(e)
 	case *mapping.Left:
 		b.left(e, d.r)
 	case *mapping.Presence:
 		b.presence(e, d.r)
 	case *mapping.Hold:
 		b.touch(e.Thing, d.in.Retained)
-		b.sched.holdBack(e.Thing, e.On)
+		b.hold(e)
+	case *mapping.Sleep:
+		b.sleep(e)
 	case *mapping.Values:
 		d.values(e)
 	case *mapping.Event:
@@ -256,7 +260,7 @@ func (b *Bridge) touched(t *thing) {
 	t.lastSeen = time.Now()
 	back := t.expired
 	t.expired = false
-	sleeper := t.device.QueueFor > 0
+	sleeper := t.device.QueueFor > 0 && !t.device.SleepTold
 	b.mu.Unlock()
 	if back {
 		b.reconsider(t)

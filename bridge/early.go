@@ -1,36 +1,44 @@
 package bridge
 
-// earlyPresence remembers the presence of devices that are not announced yet,
-// since a retained status may come before the retained announcement. It holds at
-// most limit names; beyond that a random one goes. Bridge.mu guards it.
+// earlyPresence remembers what devices that are not announced yet say about being
+// there, since a retained status may come before the retained announcement. It
+// holds at most limit names; beyond that a random one goes. Bridge.mu guards it.
 type earlyPresence struct {
-	limit   int
-	offline map[string]struct{}
+	limit int
+	said  map[string]earlySaid
+}
+
+// earlySaid is what a device said before it was announced; the zero value: nothing.
+type earlySaid struct {
+	offline, online, alone, hold, asleep bool
 }
 
 func newEarlyPresence(limit int) *earlyPresence {
-	return &earlyPresence{limit: limit, offline: map[string]struct{}{}}
+	return &earlyPresence{limit: limit, said: map[string]earlySaid{}}
 }
 
-func (e *earlyPresence) put(name string, offline bool) {
-	if !offline {
-		delete(e.offline, name)
+// change has what is known of a name changed.
+func (e *earlyPresence) change(name string, how func(*earlySaid)) {
+	s, known := e.said[name]
+	how(&s)
+	if s == (earlySaid{}) {
+		delete(e.said, name)
 		return
 	}
-	if len(e.offline) >= e.limit {
-		for other := range e.offline {
-			delete(e.offline, other)
+	if !known && len(e.said) >= e.limit {
+		for other := range e.said {
+			delete(e.said, other)
 			break
 		}
 	}
-	e.offline[name] = struct{}{}
+	e.said[name] = s
 }
 
-// take returns whether the device said it is offline, and forgets it.
-func (e *earlyPresence) take(name string) bool {
-	_, off := e.offline[name]
-	delete(e.offline, name)
-	return off
+// take returns what the device said, and forgets it.
+func (e *earlyPresence) take(name string) earlySaid {
+	s := e.said[name]
+	delete(e.said, name)
+	return s
 }
 
-func (e *earlyPresence) forget(name string) { delete(e.offline, name) }
+func (e *earlyPresence) forget(name string) { delete(e.said, name) }

@@ -20,6 +20,11 @@ func (b *Bridge) announced(a *mapping.Announced, r *receipt) {
 	b.metrics.announcements.Inc()
 	b.life.Lock()
 	defer b.unlockLife()
+	b.announceLocked(a, r)
+}
+
+// announceLocked is announced with life held.
+func (b *Bridge) announceLocked(a *mapping.Announced, r *receipt) {
 	if b.unchanged(a, r) {
 		b.keeper.forgetLater(a.Device.Thing)
 		return
@@ -48,11 +53,12 @@ func (b *Bridge) unchanged(a *mapping.Announced, r *receipt) bool {
 		return false
 	}
 	b.sawLocked(t)
-	change := a.Live && !t.online()
+	was := t.online()
 	if a.Live {
-		t.offline, t.expired, t.lastSeen = false, false, time.Now()
-		t.provision.announcedLocked()
+		t.announcedLiveLocked()
+		t.lastSeen = time.Now()
 	}
+	change := was != t.online()
 	b.mu.Unlock()
 	if change {
 		b.reconsider(t)
@@ -67,8 +73,8 @@ func (b *Bridge) unchanged(a *mapping.Announced, r *receipt) bool {
 
 // sameDevice reports whether two announcements say the same.
 func sameDevice(a, b *mapping.Device) bool {
-	return a.Profile == b.Profile && a.Retained == b.Retained && a.Parent == b.Parent && a.ExpireAfter == b.ExpireAfter &&
-		a.QueueFor == b.QueueFor && slices.Equal(a.Sources, b.Sources) && reflect.DeepEqual(a.Parts, b.Parts) &&
+	return a == b || a.Profile == b.Profile && a.Retained == b.Retained && a.Parent == b.Parent && a.ExpireAfter == b.ExpireAfter &&
+		a.QueueFor == b.QueueFor && a.Decided == b.Decided && a.SleepTold == b.SleepTold && slices.Equal(a.Sources, b.Sources) && reflect.DeepEqual(a.Parts, b.Parts) &&
 		reflect.DeepEqual(a.Vars, b.Vars) && sameDefinitions(a.Definitions, b.Definitions)
 }
 
@@ -97,8 +103,7 @@ func (b *Bridge) register(a *mapping.Announced, kept func(error)) {
 	t.early = !b.settled && !a.Live && (t.early || !known)
 	b.sawLocked(t)
 	if a.Live {
-		t.offline, t.expired = false, false
-		t.provision.announcedLocked()
+		t.announcedLiveLocked()
 	}
 	delete(b.clashes, d.Thing)
 	b.mu.Unlock()
@@ -126,7 +131,9 @@ func (b *Bridge) putLocked(d *mapping.Device) *thing {
 	if fresh {
 		t = &thing{name: d.Thing, lastSeen: time.Now(), stateFrom: time.Now()}
 		t.flow.thing = t
-		t.offline = b.early.take(d.Thing)
+		early := b.early.take(d.Thing)
+		t.offline = early.offline || d.Decided && !early.online
+		t.alone, t.asleep, t.flow.hold = early.alone, early.asleep, early.hold
 		b.things[d.Thing] = t
 	}
 	b.adoptLocked(t, d.Parent)
@@ -293,7 +300,7 @@ func (b *Bridge) presence(p *mapping.Presence, r *receipt) {
 	b.mu.Lock()
 	t := b.things[p.Thing]
 	if t == nil {
-		b.early.put(p.Thing, !p.Online)
+		b.early.change(p.Thing, func(s *earlySaid) { s.offline, s.online, s.alone = !p.Online, p.Online, p.Alone })
 		if c, ok := b.clashes[p.Thing]; ok && !p.Online {
 			b.clashes[p.Thing] = clashing{c.text, &mapping.Announced{Device: c.a.Device}}
 		}
@@ -307,9 +314,14 @@ func (b *Bridge) presence(p *mapping.Presence, r *receipt) {
 		t.expired = false
 	}
 	now := t.online()
+	family := t.alone != p.Alone
+	t.alone = p.Alone
 	b.mu.Unlock()
 	if change {
 		b.savePresence(t, r)
+	}
+	if family && was == now {
+		b.reconsider(t)
 	}
 	if was != now {
 		b.reconsider(t)

@@ -133,6 +133,9 @@ func (r *relay) wake(k *call) {
 	b.mu.Lock()
 	wait := t.device.QueueFor
 	sleeps := wait > 0 && time.Since(t.lastSeen) > awakeTime
+	if t.device.SleepTold {
+		sleeps = wait > 0 && t.asleep
+	}
 	b.mu.Unlock()
 	if sleeps {
 		r.mu.Lock()

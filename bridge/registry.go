@@ -17,6 +17,8 @@ type thing struct {
 	bind   string          // platform name that the present definitions want
 
 	offline  bool // the device's own presence says so
+	alone    bool // that takes no Things along whose parent this is
+	asleep   bool // the device says that it sleeps
 	expired  bool // silent for longer than ExpireAfter
 	leaving  bool // forgotten once its queued values are out
 	expiring bool // the keeper looks at its silence
@@ -57,6 +59,15 @@ type known struct {
 // online reports whether the device itself is there.
 func (t *thing) online() bool { return !t.offline && !t.expired }
 
+// announcedLiveLocked notes that the device announced itself just now: it is
+// there, unless its presence alone decides that.
+func (t *thing) announcedLiveLocked() {
+	if !t.device.Decided {
+		t.offline, t.expired = false, false
+	}
+	t.provision.announcedLocked()
+}
+
 // foldName is a Thing name as the platform compares it.
 func foldName(s string) string { return strings.ToLower(s) }
 
@@ -71,7 +82,8 @@ func bindName(d *mapping.Device) string {
 // parents are there: that is when it should be bound.
 func (b *Bridge) reachableLocked(t *thing) bool {
 	for depth := 0; ; depth++ {
-		if !t.online() || b.profileOff[t.device.Profile] {
+		there := t.online() || depth > 0 && t.alone && !t.expired
+		if !there || b.profileOff[t.device.Profile] {
 			return false
 		}
 		if t.device.Parent == "" || depth >= maxParents {

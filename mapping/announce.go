@@ -112,6 +112,10 @@ func (h *handler) announceOne(r *rule, s *scope, part Part, seen map[string]bool
 		return name
 	}
 	seen[name] = true
+	if r.announce.gather > 0 {
+		h.gather(r, name, raw, part, false)
+		return name
+	}
 	var parts []Part
 	if have := h.e.announced(name, r.prof, raw); have != nil {
 		merged, same := mergeParts(have.Parts, part, r.announce.merge)
@@ -124,7 +128,7 @@ func (h *handler) announceOne(r *rule, s *scope, part Part, seen map[string]bool
 		part.Payload = bytes.Clone(part.Payload)
 		parts = []Part{part}
 	}
-	h.finishDevice(r, name, raw, parts)
+	_ = h.finishDevice(r, name, raw, parts) // it has told
 	return name
 }
 
@@ -157,27 +161,31 @@ func sortParts(parts []Part) []Part {
 	return parts
 }
 
-// finishDevice builds the device and announces it.
-func (h *handler) finishDevice(r *rule, name, raw string, parts []Part) {
-	if n := h.e.opt.Limits.DefinitionsPerThing; len(parts) > n {
+var errParts = errors.New("more messages announce the Thing than are taken")
+
+// finishDevice builds the device and announces it. Its error was told, but for
+// errIncomplete.
+func (h *handler) finishDevice(r *rule, name, raw string, parts []Part) error {
+	if n := h.e.opt.Limits.DefinitionsPerThing; len(parts) > n && r.announce.gather <= 0 {
 		h.reject(name, r.id, ReasonTooLarge, fmt.Sprintf("more than %d messages announce the Thing", n))
-		return
+		return errParts
 	}
 	b := builder{e: h.e, prof: r.prof, now: h.in.Now}
 	dev, err := b.build(name, raw, parts)
 	for _, p := range b.problems {
 		h.reject(name, r.id, p.reason, p.text)
 	}
-	if err != nil {
-		reason := ReasonExpression
-		if errors.Is(err, errNotObject) {
-			reason = ReasonDefinition
-		}
-		h.reject(name, r.id, reason, err.Error())
-		return
+	switch {
+	case errors.Is(err, errIncomplete):
+	case errors.Is(err, errNotObject), err != nil && r.prof.devices != nil:
+		h.reject(name, r.id, ReasonDefinition, err.Error())
+	case err != nil:
+		h.reject(name, r.id, ReasonExpression, err.Error())
+	default:
+		fresh := !h.in.Retained && r.announce.each == nil
+		h.dst = append(h.dst, &Announced{Device: dev, Live: fresh && !dev.quiet, Fresh: fresh && r.announce.gather <= 0})
 	}
-	fresh := !h.in.Retained && r.announce.each == nil
-	h.dst = append(h.dst, &Announced{Device: dev, Live: fresh && !dev.quiet, Fresh: fresh})
+	return err
 }
 
 // gone handles an empty payload: what the topic announced has left.
@@ -196,6 +204,10 @@ func (h *handler) gone(r *rule, s *scope) {
 	name, err := ThingName(raw)
 	if err != nil {
 		h.reject("", r.id, ReasonName, err.Error())
+		return
+	}
+	if r.announce.gather > 0 {
+		h.gather(r, name, raw, Part{Source: strings.Clone(h.in.Topic), rule: r}, true)
 		return
 	}
 	st := h.e.things[name]
@@ -222,5 +234,5 @@ func (h *handler) withoutSource(r *rule, d *Device) {
 		h.dst = append(h.dst, &Left{Thing: d.Thing, Source: strings.Clone(h.in.Topic)})
 		return
 	}
-	h.finishDevice(r, d.Thing, d.raw, rest)
+	_ = h.finishDevice(r, d.Thing, d.raw, rest) // it has told
 }

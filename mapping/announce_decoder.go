@@ -85,7 +85,7 @@ func (h *handler) decodedOne(r *rule, name string, f *Fragment) bool {
 			h.reject(name, r.id, p.reason, p.text)
 		}
 	}
-	h.finishDevice(r, name, f.Thing, sortParts(append(parts, part)))
+	_ = h.finishDevice(r, name, f.Thing, sortParts(append(parts, part))) // it has told
 	return true
 }
 

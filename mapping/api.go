@@ -24,8 +24,8 @@ type Publication struct {
 	Payload []byte
 }
 
-// Effect is one thing that a message means: one of *Announced, *Left,
-// *Presence, *Hold, *Values, *Event, *Reply, *Upward, *Unclaimed, *Rejected.
+// Effect is one thing that a message means: one of *Announced, *Gathering, *Left,
+// *Presence, *Hold, *Sleep, *Values, *Event, *Reply, *Upward, *Unclaimed, *Rejected.
 type Effect interface{ isEffect() }
 
 // Announced says that a device announced itself, or announced something new.
@@ -49,10 +49,18 @@ type Presence struct {
 	Profile string
 	Online  bool
 	Live    bool // delivered with RETAIN 0
+	Alone   bool // an offline that does not take along the Things whose Parent it is
 }
 
 // Hold says whether a Thing's values must be kept back for now.
 type Hold struct {
+	Thing string
+	On    bool
+}
+
+// Sleep says whether a Thing's device sleeps for now: what is sent to it then
+// waits, for Device.QueueFor.
+type Sleep struct {
 	Thing string
 	On    bool
 }
@@ -139,6 +147,7 @@ func (*Announced) isEffect() {}
 func (*Left) isEffect()      {}
 func (*Presence) isEffect()  {}
 func (*Hold) isEffect()      {}
+func (*Sleep) isEffect()     {}
 func (*Values) isEffect()    {}
 func (*Event) isEffect()     {}
 func (*Reply) isEffect()     {}
@@ -157,6 +166,8 @@ type Device struct {
 	Parent      string        // Thing whose offline takes this one along; "" none
 	ExpireAfter time.Duration // silence that means offline; 0 never
 	QueueFor    time.Duration // how long calls and writes wait for a sleeping device; 0 not
+	Decided     bool          // its presence alone says whether it is there: it is offline until then
+	SleepTold   bool          // Sleep effects say when it sleeps; else a device with QueueFor sleeps whenever it is silent
 	Parts       []Part        // what it was announced by, in the order of Sources, for Engine.Save
 	Skipped     []string      // what a decoder left out of the announcements and why, for people
 
@@ -223,6 +234,7 @@ type Property struct {
 	Confirm  Confirm
 	MaxAge   time.Duration // a known value older than this is asked for again on read; 0 never
 	Min, Max *float64
+	Step     *float64 // a written number is rounded to the nearest Min (or Max, or 0) + n × Step; nil any
 	Values   []string // permitted texts; nil any
 }
 

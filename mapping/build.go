@@ -110,6 +110,11 @@ func (b *builder) build(name, raw string, parts []Part) (*Device, error) {
 		}
 	}
 	b.defs = &Definitions{}
+	if b.prof.devices != nil {
+		if err := b.decodeAll(d, parts, scopes); err != nil {
+			return nil, err
+		}
+	}
 	for i := range parts {
 		if err := b.part(d, &parts[i], scopes[i]); err != nil {
 			return nil, err
@@ -119,7 +124,7 @@ func (b *builder) build(name, raw string, parts []Part) (*Device, error) {
 		return nil, errors.New("its announcements say nothing of it any longer")
 	}
 	if b.said != nil {
-		b.declare(b.said, b.prof.decoder != nil || b.prof.allowTopics != nil)
+		b.declare(b.said, b.prof.decoder != nil || b.prof.devices != nil || b.prof.allowTopics != nil)
 	}
 	if b.learned != nil {
 		d.Vars = mergeVars(d.Vars, b.learned)
@@ -154,7 +159,7 @@ func (b *builder) partScope(p *Part) (*scope, error) {
 	} else {
 		msg.read(&in, r.format, r.encoding, b.e.opt.Limits)
 	}
-	if msg.err != nil && b.prof.decoder == nil {
+	if msg.err != nil && b.prof.decoder == nil && b.prof.devices == nil {
 		return nil, fmt.Errorf("payload: %w", msg.err)
 	}
 	return s, nil
@@ -314,6 +319,7 @@ func (b *builder) settle(d *Device, scopes []*scope) {
 			}
 		}
 	}
+	d.Decided, d.SleepTold = b.prof.decides, b.prof.sleepTold
 	d.ExpireAfter, d.QueueFor = b.prof.expire.of(scopes[0]), b.prof.queue.of(scopes[0])
 }
 

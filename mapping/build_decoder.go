@@ -13,11 +13,7 @@ func (b *builder) decode(d *Device, p *Part, s *scope) {
 		b.whole.add(b, d, p)
 		return
 	}
-	in := b.prof.decoderInput(p.Source, p.Payload, s)
-	if s.msg.err == nil {
-		in.Value = s.msg.whole()
-	}
-	frags, err := b.prof.decoder.Decode(in)
+	frags, err := b.prof.decoder.Decode(b.decoderInput(p, s))
 	if pass := (*Pass)(nil); err != nil && !errors.As(err, &pass) {
 		b.fail(ReasonDefinition, "%s: %s", p.Source, firstLine(err.Error()))
 	}
@@ -34,15 +30,45 @@ func (b *builder) decode(d *Device, p *Part, s *scope) {
 			b.whole.add(b, d, p)
 			return
 		}
-		d.quiet = d.quiet || f.Quiet
-		d.Skipped = append(d.Skipped, f.Skipped...)
-		for _, name := range sortedKeys(f.Let) {
-			b.learned = mergeVars(b.learned, []Var{{Name: name, Value: f.Let[name], Let: true}})
-		}
-		if f.Rules != nil {
-			b.say(f.Rules)
-		}
+		b.join(d, f)
 	}
+}
+
+func (b *builder) decoderInput(p *Part, s *scope) *DecoderInput {
+	in := b.prof.decoderInput(p.Source, p.Payload, s)
+	if s.msg.err == nil {
+		in.Value = s.msg.whole()
+	}
+	return in
+}
+
+// join adds a fragment that is joined with others member by member.
+func (b *builder) join(d *Device, f *Fragment) {
+	d.quiet = d.quiet || f.Quiet
+	d.Skipped = append(d.Skipped, f.Skipped...)
+	for _, name := range sortedKeys(f.Let) {
+		b.learned = mergeVars(b.learned, []Var{{Name: name, Value: f.Let[name], Let: true}})
+	}
+	if f.Rules != nil {
+		b.say(f.Rules)
+	}
+}
+
+// decodeAll hands all announcements to a decoder of whole devices.
+func (b *builder) decodeAll(d *Device, parts []Part, scopes []*scope) error {
+	all := make([]*DecoderInput, len(parts))
+	for i := range parts {
+		all[i] = b.decoderInput(&parts[i], scopes[i])
+	}
+	frag, err := b.prof.devices.DecodeDevice(all)
+	switch {
+	case err != nil:
+		return errors.New(firstLine(err.Error()))
+	case frag == nil:
+		return errIncomplete
+	}
+	b.join(d, frag)
+	return nil
 }
 
 // perDevice reports whether the profile says something of each device that is

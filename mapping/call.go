@@ -2,7 +2,9 @@ package mapping
 
 import (
 	"fmt"
+	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"thingbridge/edge/alwayson"
@@ -66,6 +68,7 @@ func (e *Engine) Write(thing, property string, v alwayson.Value) (*Call, error) 
 		if value, err = Convert(&def.FieldDefinition, ToJSON(v)); err != nil {
 			return nil, callError(alwayson.BadRequest, "property %q: %s", property, err)
 		}
+		value = def.rounded(value)
 		if err = def.permits(value); err != nil {
 			return nil, callError(alwayson.BadRequest, "property %q: %s", property, err)
 		}
@@ -73,7 +76,7 @@ func (e *Engine) Write(thing, property string, v alwayson.Value) (*Call, error) 
 	c := &caller{e: e, st: st, rule: rule, name: property, part: part}
 	c.extra = []binding{{"property", property}, {"value", ToJSON(value)}}
 	call, err := c.call()
-	if err == nil && call.Confirm == ConfirmEcho && !rule.answered() {
+	if err == nil && (rule.either || call.Confirm == ConfirmEcho && !rule.answered()) {
 		call.EchoProperty, call.EchoValue = property, value
 	}
 	return call, err
@@ -88,6 +91,36 @@ func (c *callRule) answered() bool {
 		}
 	}
 	return false
+}
+
+// rounded gives the value that Step permits and that is nearest, with no more
+// digits behind the point than the step and where it counts from have.
+func (p *Property) rounded(v alwayson.Value) alwayson.Value {
+	f, ok := asFloat(ToJSON(v))
+	if p.Step == nil || !ok {
+		return v
+	}
+	from := 0.0
+	if p.Min != nil {
+		from = *p.Min
+	} else if p.Max != nil {
+		from = *p.Max
+	}
+	digits := max(decimals(*p.Step), decimals(from))
+	nearest, err := strconv.ParseFloat(strconv.FormatFloat(from+math.Round((f-from) / *p.Step)**p.Step, 'f', digits, 64), 64)
+	if err != nil || math.IsInf(nearest, 0) || math.IsNaN(nearest) {
+		return v
+	}
+	if out, err := Convert(&p.FieldDefinition, nearest); err == nil {
+		return out
+	}
+	return v
+}
+
+// decimals counts the digits that a number is written with behind the point.
+func decimals(f float64) int {
+	_, behind, _ := strings.Cut(strconv.FormatFloat(f, 'f', -1, 64), ".")
+	return len(behind)
 }
 
 // permits checks a value against min, max and the permitted texts.

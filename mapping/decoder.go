@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"fmt"
+	"sort"
 	"sync"
 )
 
@@ -69,9 +70,21 @@ type Fragment struct {
 	Quiet bool
 }
 
+// DeviceDecoder makes a device of all its announcements together, where one of
+// them alone says nothing. Its profile names the Thing by `thing`, from the topic
+// alone, and its announce rules have `gather`. It must be pure, bear any
+// payloads, and be safe for concurrent use.
+type DeviceDecoder interface {
+	// DecodeDevice reads everything that is known of one device, by topic. The
+	// Fragment's Thing is not looked at. nil means that this does not make a device
+	// (yet). An error refuses the announcement, with a reason for people.
+	DecodeDevice(all []*DecoderInput) (*Fragment, error)
+}
+
 var (
-	decodersMu sync.RWMutex
-	decoders   = map[string]Decoder{}
+	decodersMu     sync.RWMutex
+	decoders       = map[string]Decoder{}
+	deviceDecoders = map[string]DeviceDecoder{}
 )
 
 // RegisterDecoder makes a decoder known as `decoder: NAME`. It panics when the
@@ -79,21 +92,35 @@ var (
 func RegisterDecoder(name string, d Decoder) {
 	decodersMu.Lock()
 	defer decodersMu.Unlock()
-	if _, taken := decoders[name]; taken {
-		panic(fmt.Sprintf("mapping: decoder %s is registered twice", name))
-	}
+	freeDecoderLocked(name)
 	decoders[name] = d
 }
 
-func decoderByName(name string) (Decoder, bool) {
+// RegisterDeviceDecoder is RegisterDecoder for a decoder of whole devices.
+func RegisterDeviceDecoder(name string, d DeviceDecoder) {
+	decodersMu.Lock()
+	defer decodersMu.Unlock()
+	freeDecoderLocked(name)
+	deviceDecoders[name] = d
+}
+
+func freeDecoderLocked(name string) {
+	if decoders[name] != nil || deviceDecoders[name] != nil {
+		panic(fmt.Sprintf("mapping: decoder %s is registered twice", name))
+	}
+}
+
+// decoderByName finds a decoder of either kind; both are nil when there is none.
+func decoderByName(name string) (Decoder, DeviceDecoder) {
 	decodersMu.RLock()
 	defer decodersMu.RUnlock()
-	d, ok := decoders[name]
-	return d, ok
+	return decoders[name], deviceDecoders[name]
 }
 
 func decoderNames() []string {
 	decodersMu.RLock()
 	defer decodersMu.RUnlock()
-	return sortedKeys(decoders)
+	names := append(sortedKeys(decoders), sortedKeys(deviceDecoders)...)
+	sort.Strings(names)
+	return names
 }

@@ -181,7 +181,7 @@ func (r *defReader) baseType(s string) alwayson.BaseType {
 	return t
 }
 
-var propertyKeys = []string{"push", "threshold", "writable", "confirm", "max_age", "unit", "min", "max", "values"}
+var propertyKeys = []string{"push", "threshold", "writable", "confirm", "max_age", "unit", "min", "max", "step", "values"}
 
 var pushTypes = map[string]alwayson.PushType{
 	"": alwayson.PushValue, "VALUE": alwayson.PushValue, "ALWAYS": alwayson.PushAlways, "NEVER": alwayson.PushNever,
@@ -222,6 +222,9 @@ func (r *defReader) property(name string, v any, extra ...string) *Property {
 	p.Min, p.Max = r.number(m, "min"), r.number(m, "max")
 	if p.Min != nil && p.Max != nil && *p.Min > *p.Max {
 		r.fail("min %v is over max %v", *p.Min, *p.Max)
+	}
+	if p.Step = r.number(m, "step"); p.Step != nil && *p.Step <= 0 {
+		r.in("step", func() { r.fail("a number over 0 is wanted, not %v", *p.Step) })
 	}
 	p.Values = r.texts(m, "values")
 	return p

@@ -47,13 +47,21 @@
 //     `empty: ignore` turns that off. When other topics announced the device
 //     too, it is announced anew without that part. A message for which `when` is
 //     not true is no announcement and takes nothing back.
+//   - announce takes `gather: 500ms`: several messages that are retained make one
+//     device together, which is announced once none has come for that time (and
+//     at the latest after ten times as long). The topic's levels must name the Thing. It
+//     costs one look at each message, and one at all of them at the end.
 //   - With `each`, the expressions see the item and not the payload, because
 //     only the item is kept. A list with an item that has no name is not
 //     complete: nothing is missed for it. A list is a gateway's word, so it
 //     never brings a device back online.
 //   - Levels are names of their own; what let remembers is device.NAME.
 //   - {name} may have text around it within its level: switch:{n}.
-//   - presence takes `hold`, and an entry {parent: expression}. Rules with the same
+//   - presence takes `hold`, `asleep` (what is sent to the device waits while it is
+//     true, for `queue`), `decides: true` (the device is offline until this rule has said
+//     otherwise, and no announcement changes that), `along` (whether an
+//     offline takes along the Things whose parent this is; else it does), and an
+//     entry {parent: expression}. Rules with the same
 //     `group` speak together: `need: all` (the default) is offline while one of them
 //     says so, any while all do, latest as the last of them says; of several groups
 //     the device is offline while all are. Of online and
@@ -66,6 +74,11 @@
 //     definition wants. An exact name goes before "Power{n}", that before "*".
 //     Without a payload a write sends ${toJSON(value)}, a service
 //     ${toJSON(inputs)}. `request` may be a list: all are sent.
+//   - A definition's `step` rounds what is written to the nearest min (or max, or
+//     0) + n × step, before min and max are looked at.
+//   - reply beside `confirm: echo` in a write: whichever comes first.
+//   - Of a when that looks at device, the members joined by and that do not are
+//     tried on devices that have not announced themselves.
 //   - A level of a reply's topic that is named service, property, or like a part
 //     of the name must be the call's own.
 //   - fail stands beside reply or confirm: echo.
@@ -117,7 +130,7 @@
 // msgpack; raw (bytes for read). JSON nests at most 64 deep, its lists and
 // objects hold at most 10,000 members. gzip and deflate are unpacked up to
 // the payload limit. Further formats and decoders register themselves by
-// RegisterFormat and RegisterDecoder.
+// RegisterFormat, RegisterDecoder and RegisterDeviceDecoder.
 //
 // # Types
 //

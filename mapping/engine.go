@@ -32,6 +32,10 @@ type Engine struct {
 	refs    map[string]int     // subscriptions of dynamic filters
 	late    map[string]*Device // announced, but not Put yet: Defer
 	defs    map[[sha256.Size]byte]*internedDefinitions
+
+	gatherMu    sync.Mutex // guards the following; may be taken under mu
+	gathered    map[string]*gathering
+	gatherBytes int
 }
 
 type indexKey struct {
@@ -138,6 +142,7 @@ func (e *Engine) Put(d *Device) (Change, error) {
 		e.unlink(have)
 	}
 	e.link(st, fold)
+	e.putGathered(d)
 	return e.changed(before), nil
 }
 
@@ -194,6 +199,9 @@ func (e *Engine) Remove(thing string) Change {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.late, thing)
+	e.gatherMu.Lock()
+	e.dropGathering(thing)
+	e.gatherMu.Unlock()
 	st := e.things[thing]
 	if st == nil {
 		return Change{}

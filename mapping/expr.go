@@ -395,3 +395,36 @@ func shorten(s string, n int) string {
 	}
 	return validText(s[:n]) + "…"
 }
+
+// gate gives what of a condition can be told without the device: all of it, or
+// those of its members joined by `and` that do not look at device; nil: nothing.
+func (x *expression) gate() *expression {
+	if x == nil || !x.uses("device") {
+		return x
+	}
+	tree, err := parser.Parse(x.text)
+	if err != nil {
+		return nil
+	}
+	var texts []string
+	for _, n := range conjuncts(tree.Node, nil) {
+		if part, err := compileExpression(n.String()); err == nil && !part.uses("device") {
+			texts = append(texts, "("+n.String()+")")
+		}
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	gate, err := compileExpression(strings.Join(texts, " and "))
+	if err != nil {
+		return nil
+	}
+	return gate
+}
+
+func conjuncts(n ast.Node, into []ast.Node) []ast.Node {
+	if b, ok := n.(*ast.BinaryNode); ok && (b.Operator == "and" || b.Operator == "&&") {
+		return conjuncts(b.Right, conjuncts(b.Left, into))
+	}
+	return append(into, n)
+}

@@ -159,7 +159,11 @@ func (h *handler) claim(r *rule) {
 
 // when tests a rule's condition; an error is Rejected and means no.
 func (h *handler) when(r *rule, s *scope, thing string) bool {
-	ok, err := s.test(r.when)
+	return h.test(r, r.when, s, thing)
+}
+
+func (h *handler) test(r *rule, when *expression, s *scope, thing string) bool {
+	ok, err := s.test(when)
 	if err != nil {
 		h.reject(thing, r.id, ReasonExpression, "when: "+err.Error())
 		return false
@@ -205,6 +209,11 @@ func (h *handler) presenceOf(r *rule, s *scope, thing string) {
 			h.dst = append(h.dst, &Hold{Thing: thing, On: on})
 		}
 	}
+	if p.asleep != nil && thing != "" {
+		if on, ok := state(p.asleep, "asleep"); ok {
+			h.dst = append(h.dst, &Sleep{Thing: thing, On: on})
+		}
+	}
 	online, ok1 := state(p.online, "online")
 	offline, ok2 := state(p.offline, "offline")
 	if !ok1 || !ok2 || p.online == nil && p.offline == nil {
@@ -226,6 +235,10 @@ func (h *handler) presenceOf(r *rule, s *scope, thing string) {
 	eff := &Presence{Thing: thing, Online: online, Live: !h.in.Retained}
 	if thing == "" {
 		eff.Profile = r.prof.name
+	}
+	if p.along != nil && !online {
+		along, ok := state(p.along, "along")
+		eff.Alone = ok && !along
 	}
 	h.dst = append(h.dst, eff)
 }

@@ -73,8 +73,8 @@ func (h *handler) unclaimed(r *rule, s *scope, name string) {
 		h.say("the device is not known")
 		return
 	}
-	if r.when != nil && !r.when.uses("device") {
-		if !h.message(r, name) || !h.when(r, s, name) {
+	if r.gate != nil {
+		if !h.message(r, name) || !h.test(r, r.gate, s, name) {
 			return
 		}
 	}
@@ -133,7 +133,7 @@ func (r *rule) early(name string) bool {
 	if r.thing.mode != byTemplate || name == "" {
 		return false
 	}
-	for _, x := range []*expression{r.when, r.presence.online, r.presence.offline, r.presence.hold} {
+	for _, x := range []*expression{r.when, r.presence.online, r.presence.offline, r.presence.hold, r.presence.asleep, r.presence.along} {
 		if x != nil && x.uses("device") {
 			return false
 		}

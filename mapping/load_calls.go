@@ -230,7 +230,10 @@ func (l *profileLoader) reply(c *callRule, f field, fields map[string]field) {
 		return
 	}
 	allowed := l.answer(c, rules)
-	c.confirm = ConfirmReply
+	c.either = c.kind == callWrite && c.confirm == ConfirmEcho
+	if c.confirm == ConfirmSent {
+		c.confirm = ConfirmReply
+	}
 	c.serial = l.boolean(parts["serial"])
 	c.numeric = l.boolean(parts["numeric"])
 	c.echo, c.match = l.expr(parts["echo"], allowed), l.expr(parts["match"], allowed)

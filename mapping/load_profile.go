@@ -3,6 +3,7 @@ package mapping
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -197,12 +198,11 @@ func (l *profileLoader) decoder(f field) {
 		return
 	}
 	name := l.text(f)
-	d, ok := decoderByName(name)
-	if !ok {
+	l.prof.decoder, l.prof.devices = decoderByName(name)
+	if l.prof.decoder == nil && l.prof.devices == nil {
 		l.fail(f, "one of "+strings.Join(decoderNames(), ", "), "there is no decoder %q", name)
-		return
 	}
-	l.prof.decoder, l.prof.decoderName = d, name
+	l.prof.decoderName = name
 }
 
 // identity reads thing, template, identifier, description and parent.
@@ -231,14 +231,20 @@ func (l *profileLoader) announcements(at, f field) {
 	}
 }
 
+// maxGather is the longest time to wait for more of an announcement.
+const maxGather = time.Minute
+
 func (l *profileLoader) announcement(i int, f field) {
-	r, fields := l.listen(kindAnnounce, i, f, "topic", "let", "each", "full", "merge", "define", "empty")
+	r, fields := l.listen(kindAnnounce, i, f, "topic", "let", "each", "full", "merge", "define", "empty", "gather")
 	if r == nil {
 		return
 	}
 	a := &announceRule{full: l.boolean(fields["full"]), merge: l.boolean(fields["merge"])}
 	r.announce = a
 	a.keep = l.oneOf(fields["empty"], "leave", "ignore") == "ignore"
+	if a.gather = l.duration(fields["gather"]); a.gather > maxGather {
+		l.fail(fields["gather"], "at most "+maxGather.String(), "%s is too long to wait for more", a.gather)
+	}
 	for _, n := range r.pat.names {
 		l.announce[n] = true
 	}
@@ -274,6 +280,14 @@ func (l *profileLoader) announcement(i int, f field) {
 func (l *profileLoader) thingOf() {
 	for _, r := range l.prof.announces {
 		r.announce.direct = l.prof.decoder == nil && l.computable(r.pat)
+		switch a := r.announce; {
+		case l.prof.devices != nil && (a.gather <= 0 || !a.direct || a.each != nil):
+			l.fail(field{path: r.id}, "gather: 500ms, and a thing that the levels of the topic make", "the decoder needs all announcements of a device together")
+		case a.gather > 0 && a.each != nil:
+			l.fail(field{path: r.id}, "one of them", "each takes a list apart, gather puts messages together")
+		case a.gather > 0 && !a.direct:
+			l.fail(field{path: r.id}, "a thing that the levels of the topic make", "nothing in the topic %s says which Thing the message is a part of", r.pat.text)
+		}
 	}
 	for _, r := range l.set.rules {
 		l.identify(r)
@@ -368,7 +382,7 @@ func (l *profileLoader) warnLevels() {
 	for _, level := range l.levels {
 		name := level.name
 		isAnnounced := l.announce[name]
-		if told[name] || l.used[name] || contains(spokenLevels, name) || isAnnounced && (l.usesAll || l.prof.decoder != nil) {
+		if told[name] || l.used[name] || contains(spokenLevels, name) || isAnnounced && (l.usesAll || l.prof.decoder != nil || l.prof.devices != nil) {
 			continue
 		}
 		told[name] = true

@@ -39,6 +39,7 @@ func (l *profileLoader) listenTo(k kind, f, topic field, fields map[string]field
 		r.encoding = l.oneOf(fields["encoding"], "gzip", "deflate")
 	}
 	r.when = l.expr(fields["when"], l.heard(r.pat))
+	r.gate = r.when.gate()
 	return r
 }
 
@@ -132,7 +133,7 @@ func (l *profileLoader) presence(i int, f field) {
 		l.prof.parent = l.expr(parts["parent"], l.heard(nil).with("item"))
 		return
 	}
-	r, fields := l.listen(kindPresence, i, f, "online", "offline", "hold", "all", "parent", "group", "need")
+	r, fields := l.listen(kindPresence, i, f, "online", "offline", "hold", "asleep", "along", "decides", "all", "parent", "group", "need")
 	if r == nil {
 		return
 	}
@@ -140,8 +141,15 @@ func (l *profileLoader) presence(i int, f field) {
 	p := &presenceRule{
 		online: l.expr(fields["online"], allowed), offline: l.expr(fields["offline"], allowed),
 		hold: l.expr(fields["hold"], allowed), all: l.boolean(fields["all"]),
+		asleep: l.expr(fields["asleep"], allowed), along: l.expr(fields["along"], allowed), decides: l.boolean(fields["decides"]),
 	}
-	if p.online == nil && p.offline == nil && p.hold == nil {
+	if p.all && (p.decides || p.asleep != nil || p.along != nil || p.hold != nil) {
+		l.fail(f, "a rule of its own for them", "decides, asleep, along and hold are of one device, all of every device")
+	}
+	if l.set == &l.prof.ruleSet {
+		l.prof.decides, l.prof.sleepTold = l.prof.decides || p.decides, l.prof.sleepTold || p.asleep != nil
+	}
+	if p.online == nil && p.offline == nil && p.hold == nil && p.asleep == nil {
 		p.online, _ = compileExpression(`payload == "online"`)
 		p.offline, _ = compileExpression(`payload == "offline"`)
 	}

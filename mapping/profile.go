@@ -34,10 +34,13 @@ type profile struct {
 	identifier  *template
 	description *template
 	parent      *expression
+	decides     bool // a presence rule decides whether a device is there, and not its announcement
+	sleepTold   bool // a presence rule tells when a device sleeps
 	expire      durationSpec
 	queue       durationSpec
 	allowTopics []string // filters; nil: topics learned from payloads are refused
 	decoder     Decoder
+	devices     DeviceDecoder
 	decoderName string
 	beside      []string // decoders of the other profiles
 
@@ -112,6 +115,7 @@ type rule struct {
 	format   string
 	encoding string
 	when     *expression
+	gate     *expression // what of when needs no device; nil: nothing of it
 	thing    identity
 
 	announce *announceRule
@@ -147,8 +151,9 @@ type announceRule struct {
 	full   bool
 	merge  bool // several topics that the rule hears make one device
 	define *expression
-	keep   bool // an empty payload is not a leave
-	direct bool // the thing template is computed from the topic alone
+	keep   bool          // an empty payload is not a leave
+	gather time.Duration // what comes is gathered until none has come for so long; 0: each message counts at once
+	direct bool          // the thing template is computed from the topic alone
 }
 
 type namedExpression struct {
@@ -158,7 +163,8 @@ type namedExpression struct {
 
 type presenceRule struct {
 	online, offline, hold *expression
-	all                   bool
+	asleep, along         *expression
+	all, decides          bool
 	group                 string // rules of one group speak together; "": alone
 	need                  string // of a group: all, any or latest
 }
@@ -221,6 +227,7 @@ type callRule struct {
 	send    []sendRule
 	confirm Confirm
 	timeout time.Duration
+	either  bool // an echo of the property ends a write, too
 	serial  bool
 	numeric bool
 	request requestKind

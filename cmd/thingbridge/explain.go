@@ -96,12 +96,29 @@ func hear(engine *mapping.Engine, in *mapping.Input) error {
 				return err
 			}
 			known = true
+		case *mapping.Gathering:
+			// The messages of one device come one by one: each makes of it what can be made yet.
+			known = true
+			if err := gathered(engine, e.Thing); err != nil {
+				return err
+			}
 		case *mapping.Rejected:
 			return errors.New(e.Detail)
 		}
 	}
 	if !known {
 		return errors.New("it announces nothing")
+	}
+	return nil
+}
+
+func gathered(engine *mapping.Engine, thing string) error {
+	for _, effect := range engine.Gathered(thing, time.Now()) {
+		if e, ok := effect.(*mapping.Announced); ok {
+			if _, err := engine.Put(e.Device); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

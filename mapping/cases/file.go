@@ -64,6 +64,7 @@ func Run(name string, archive *txtar.Archive, update bool) (differences []string
 			}
 			continue
 		}
+		c.settle()
 		got := c.take()
 		if update {
 			section.Data = []byte(got)
@@ -71,6 +72,7 @@ func Run(name string, archive *txtar.Archive, update bool) (differences []string
 			differences = append(differences, fmt.Sprintf("want:\n%sgot:\n%s", indent(want), indent(got)))
 		}
 	}
+	c.settle()
 	if rest := c.take(); rest != "" {
 		return differences, fmt.Errorf("nothing wants what came out at the end:\n%s", indent(rest))
 	}

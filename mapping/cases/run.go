@@ -23,6 +23,7 @@ type run struct {
 	now      time.Time
 	requests int
 	waiting  []waiting
+	gathered []string // Things whose announcements are gathered
 	out      []string
 }
 
@@ -72,6 +73,9 @@ var errStep = errors.New("not a step; expected profiles, message, bytes, call, w
 
 func (c *run) step(verb, rest string, data []byte) error {
 	rest = strings.TrimSpace(rest)
+	if verb != "message" && verb != "bytes" {
+		c.settle()
+	}
 	switch {
 	case verb == "profiles" && rest == "":
 		return c.profiles(data)
@@ -149,8 +153,35 @@ func (c *run) ask(occasion, thing string, ofThing bool) error {
 	return nil
 }
 
+// message hands in a message. What is gathered is announced before the first that
+// is no part of it.
 func (c *run) message(in *mapping.Input) {
-	for _, effect := range c.engine.Handle(in, nil) {
+	effects := c.engine.Handle(in, nil)
+	gathers := slices.ContainsFunc(effects, func(e mapping.Effect) bool { _, ok := e.(*mapping.Gathering); return ok })
+	if !gathers && len(c.gathered) > 0 {
+		c.settle()
+		effects = c.engine.Handle(in, nil)
+	}
+	c.effects(effects)
+}
+
+// settle announces what is gathered, as if nothing more had come for long enough.
+func (c *run) settle() {
+	things := c.gathered
+	c.gathered = nil
+	for _, thing := range things {
+		c.effects(c.engine.Gathered(thing, c.now))
+	}
+}
+
+func (c *run) effects(effects []mapping.Effect) {
+	for _, effect := range effects {
+		if e, ok := effect.(*mapping.Gathering); ok {
+			if !slices.Contains(c.gathered, e.Thing) {
+				c.gathered = append(c.gathered, e.Thing)
+			}
+			continue
+		}
 		for _, line := range Show(effect) {
 			c.say("%s", line)
 		}

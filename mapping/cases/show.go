@@ -21,9 +21,13 @@ func Show(e mapping.Effect) []string {
 		if who == "" {
 			who = "every device of " + e.Profile
 		}
-		return []string{"presence " + who + ": " + choose(e.Online, "online", "offline")}
+		return []string{"presence " + who + ": " + choose(e.Online, "online", choose(e.Alone, "offline, alone", "offline"))}
 	case *mapping.Hold:
 		return []string{"hold " + e.Thing + ": " + choose(e.On, "values are kept back", "values go on")}
+	case *mapping.Sleep:
+		return []string{"sleep " + e.Thing + ": " + choose(e.On, "what is sent to it waits", "it is awake")}
+	case *mapping.Gathering:
+		return []string{fmt.Sprintf("a part of what announces %s; it counts once nothing more has come for %s", e.Thing, e.After)}
 	case *mapping.Values:
 		var lines []string
 		for _, v := range e.Values {
@@ -149,6 +153,9 @@ func showProperty(p *mapping.Property) string {
 		fmt.Fprintf(&b, " from %v", *p.Min)
 	case p.Max != nil:
 		fmt.Fprintf(&b, " to %v", *p.Max)
+	}
+	if p.Step != nil {
+		fmt.Fprintf(&b, " by %v", *p.Step)
 	}
 	if p.Values != nil {
 		fmt.Fprintf(&b, " of %q", p.Values)

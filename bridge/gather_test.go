@@ -1,0 +1,169 @@
+package bridge_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"thingbridge/bridge"
+	"thingbridge/edge/alwayson"
+)
+
+// parted devices announce themselves in several messages, and their state alone
+// says whether they are there.
+const parted = `
+- name: parted
+  thing: ${id}
+  announce:
+    - {topic: "d/{id}/$name", gather: 500ms, format: text, let: {root: 'split(payload, " of ")[1]'}}
+    - {topic: "d/{id}/{p}/$type", gather: 500ms, format: text, define: '{"properties": {(p): {"type": payload, "writable": true}}}'}
+  presence:
+    - topic: d/{id}/$state
+      format: text
+      decides: true
+      online: payload in ["init", "ready", "asleep"]
+      offline: payload in ["lost", "gone"]
+      hold: payload == "init"
+      asleep: payload == "asleep"
+      along: payload == "lost"
+    - {parent: device.root}
+  queue: 1h
+  properties:
+    - {topic: "d/{id}/{n}", when: 'not (n startsWith "$") and device != nil', property: =n, value: payload}
+  writes:
+    "*": {topic: "d/${id}/${property}/set"}
+`
+
+func things(names ...string) map[string][]alwayson.Subscription {
+	model := map[string][]alwayson.Subscription{}
+	for _, n := range names {
+		model[n] = subs("v", "w")
+	}
+	return model
+}
+
+func TestADeviceInManyPartsIsAnnouncedOnce(t *testing.T) {
+	bubble(t, things("one"), func(r *rig) {
+		r.retained("d/one/$state", "ready")
+		r.retained("d/one/v", "7")
+		r.retained("d/one/$name", "x")
+		for i := range 100 {
+			r.retained(fmt.Sprintf("d/one/p%d/$type", i), "NUMBER")
+			time.Sleep(10 * time.Millisecond)
+		}
+		r.mustState("one", "forgotten")
+		time.Sleep(time.Second)
+		r.mustState("one", bridge.StateReady)
+		d, _ := r.b.Thing("one")
+		if got := r.platform.history(); len(got) != 1 || len(d.Definitions.Properties) != 100 {
+			t.Errorf("%q, with %d properties", got, len(d.Definitions.Properties))
+		}
+		r.mustGot("one.v=7")
+	}, profile(t, parted))
+}
+
+func TestPartsThatKeepComingDoNotKeepADeviceAwayForever(t *testing.T) {
+	bubble(t, things("one"), func(r *rig) {
+		r.retained("d/one/$state", "ready")
+		for i := range 60 {
+			r.retained("d/one/$name", fmt.Sprint(i))
+			time.Sleep(100 * time.Millisecond)
+		}
+		r.mustState("one", bridge.StateReady)
+	}, profile(t, parted))
+}
+
+func TestWhereThePresenceDecidesAnAnnouncementAloneBindsNothing(t *testing.T) {
+	bubble(t, things("one"), func(r *rig) {
+		r.live("d/one/$name", "x")
+		time.Sleep(10 * time.Second)
+		r.mustState("one", bridge.StateOffline)
+		r.live("d/one/$state", "ready")
+		r.mustState("one", bridge.StateReady)
+		r.live("d/one/$state", "lost")
+		r.live("d/one/$name", "y")
+		time.Sleep(10 * time.Second)
+		r.mustState("one", bridge.StateOffline)
+	}, profile(t, parted))
+}
+
+func TestValuesWaitWhileTheDeviceBeginsThoughItSaidSoBeforeItsAnnouncement(t *testing.T) {
+	bubble(t, things("one"), func(r *rig) {
+		r.live("d/one/$state", "init")
+		r.live("d/one/$name", "x")
+		time.Sleep(time.Second)
+		r.mustState("one", bridge.StateInitial)
+		r.live("d/one/v", "1")
+		r.mustGot()
+		r.live("d/one/$state", "ready")
+		r.mustGot("one.v=1")
+	}, profile(t, parted))
+}
+
+func writeOne(v float64) *alwayson.Request {
+	return alwayson.PropertyRequest(alwayson.EntityThing, "one", "v", alwayson.OneRow(alwayson.Named{Name: "v", Value: alwayson.NewNumber(v)}))
+}
+
+func TestAWriteWaitsForADeviceThatSaysItSleeps(t *testing.T) {
+	bubble(t, things("one"), func(r *rig) {
+		r.retained("d/one/$state", "asleep")
+		r.retained("d/one/$name", "x")
+		r.retained("d/one/v/$type", "NUMBER")
+		time.Sleep(time.Second)
+		before := len(r.bus.sent())
+		write := r.request("one", alwayson.Put, writeOne(5))
+		r.answered(write)
+		r.live("d/one/w", "1") // says something in its sleep
+		time.Sleep(time.Minute)
+		if n := len(r.bus.sent()); n != before {
+			t.Fatalf("%q is sent to a device that sleeps", r.bus.sent())
+		}
+		r.live("d/one/$state", "ready")
+		time.Sleep(time.Second)
+		if got := r.bus.sent(); len(got) != before+1 || got[before] != "d/one/v/set 5" {
+			t.Fatalf("sent %q", got)
+		}
+		r.answered(r.request("one", alwayson.Put, writeOne(6)))
+		if got := r.bus.sent(); got[len(got)-1] != "d/one/v/set 6" {
+			t.Fatalf("a device that is awake got %q", got)
+		}
+	}, profile(t, parted))
+}
+
+func TestAChildGoesWithALostRootAndNotWithOneThatLeft(t *testing.T) {
+	bubble(t, things("root", "child"), func(r *rig) {
+		for _, name := range []string{"root", "child"} {
+			r.retained("d/"+name+"/$state", "ready")
+		}
+		r.retained("d/child/$name", "child of root")
+		r.retained("d/root/$name", "the root")
+		time.Sleep(time.Second)
+		for _, step := range [][2]string{{"gone", bridge.StateReady}, {"lost", bridge.StateOffline}, {"gone", bridge.StateReady}, {"lost", bridge.StateOffline}, {"init", bridge.StateReady}} {
+			r.live("d/root/$state", step[0])
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			if got := r.state("child"); got != step[1] {
+				t.Errorf("the root is %s: the child is %s, want %s", step[0], got, step[1])
+			}
+		}
+	}, profile(t, parted))
+}
+
+func TestATakenBackPartMakesTheDeviceAnew(t *testing.T) {
+	bubble(t, things("one"), func(r *rig) {
+		r.retained("d/one/$state", "ready")
+		r.retained("d/one/$name", "x")
+		r.retained("d/one/v/$type", "NUMBER")
+		time.Sleep(time.Second)
+		r.live("d/one/v/$type", "")
+		time.Sleep(time.Second)
+		d, _ := r.b.Thing("one")
+		if len(d.Definitions.Properties) != 0 {
+			t.Errorf("properties %v", d.Definitions.Properties)
+		}
+		r.live("d/one/$name", "")
+		time.Sleep(10 * time.Second)
+		r.mustState("one", "forgotten")
+	}, profile(t, parted))
+}
