@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -23,6 +24,7 @@ type Config struct {
 	Log       Log       `mapstructure:"log"`
 
 	File         string            `mapstructure:"-"` // the file it was read from; empty: none
+	Sum          [sha256.Size]byte `mapstructure:"-"` // SHA-256 of its text
 	Profiles     *mapping.Profiles `mapstructure:"-"` // compiled; never nil after Load
 	ProfilesNode *yaml.Node        `mapstructure:"-"` // the profiles as they stand in the file; nil: none
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -28,11 +29,16 @@ type Options struct {
 // Load reads a configuration and checks all of it. The Config is nil when any
 // of the problems is not a warning.
 func Load(opt Options) (*Config, []Problem) {
-	b, err := readConfigFile(opt.File)
+	b, err := Read(opt.File)
 	if err != nil {
-		return nil, []Problem{{File: opt.File, Message: err.Error(), Expected: "a readable YAML file"}}
+		return nil, Unreadable(opt.File, err)
 	}
 	return Parse(b, opt)
+}
+
+// Unreadable is the problem with a file that Read could not read.
+func Unreadable(file string, err error) []Problem {
+	return []Problem{{File: file, Message: err.Error(), Expected: "a readable YAML file"}}
 }
 
 // Parse is Load for a text that is read already; opt.File names it in problems.
@@ -48,9 +54,9 @@ func Parse(text []byte, opt Options) (*Config, []Problem) {
 // holds what could be read, and defaults elsewhere. It is nil when the file cannot be
 // read or is not YAML. Nothing may be run from it.
 func Draft(opt Options) (*Config, []Problem) {
-	b, err := readConfigFile(opt.File)
+	b, err := Read(opt.File)
 	if err != nil {
-		return nil, []Problem{{File: opt.File, Message: err.Error(), Expected: "a readable YAML file"}}
+		return nil, Unreadable(opt.File, err)
 	}
 	return parse(b, opt)
 }
@@ -61,7 +67,8 @@ func parse(text []byte, opt Options) (*Config, []Problem) {
 	return c, inOrder(l.problems)
 }
 
-func readConfigFile(path string) ([]byte, error) {
+// Read gives the text of a configuration file, nothing for the path "".
+func Read(path string) ([]byte, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -93,7 +100,7 @@ func (l *loader) load(text []byte) *Config {
 	settings := l.section(root, reflect.TypeFor[Config](), "")
 	c := Default()
 	l.fill(&c, settings)
-	c.File = l.opt.File
+	c.File, c.Sum = l.opt.File, sha256.Sum256(text)
 	c.ProfilesNode = l.profiles
 	l.strayVariables()
 	l.validate(&c)

@@ -72,16 +72,7 @@ func join(prefix, name string) string {
 
 // valueOf finds the value of a key in a configuration.
 func valueOf(c *Config, path string) any {
-	v := reflect.ValueOf(c).Elem()
-	for name := range strings.SplitSeq(path, ".") {
-		for f := range fields(v.Type()) {
-			if f.name == name {
-				v = v.Field(f.index)
-				break
-			}
-		}
-	}
-	return v.Interface()
+	return fieldAt(reflect.ValueOf(c).Elem(), path).Interface()
 }
 
 // envName gives the environment variable that sets a key.

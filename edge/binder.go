@@ -285,7 +285,7 @@ func (b *binder) exchange(code alwayson.Code, batch []*thing, settled func(verdi
 		body.Names[i] = th.name
 	}
 	got := make(chan verdict, 1)
-	err := b.s.start(code, body, b.opt.RequestTimeout, false, func(h alwayson.Header, resp *alwayson.Response, err error) {
+	err := b.s.start(code, body, b.s.tuned().RequestTimeout, false, func(h alwayson.Header, resp *alwayson.Response, err error) {
 		v := judge(h, resp, err)
 		settled(v)
 		got <- v

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,17 +16,19 @@ import (
 // ways. Its methods return at once, except Run and Call, and may be called from
 // any goroutine, before Run, during it and after it.
 type Client struct {
-	opt     Options
+	opt     atomic.Pointer[Options] // for the next session; never nil
 	h       Handler
 	m       *metrics
-	dialer  dialer
 	events  *executor
 	things  *table
 	ids     idSource
 	running atomic.Bool
 	current atomic.Pointer[session] // the authenticated one, nil for none
+	renewal chan struct{}           // a new connection is wanted instead of what there is
 
 	mu           sync.Mutex // guards the following
+	renewWhy     string
+	giveUp       context.CancelCauseFunc // ends the present attempt to connect; nil: there is none
 	status       Status
 	healthyUntil time.Time
 	noCompress   bool
@@ -44,13 +45,9 @@ func NewClient(opt Options, h Handler) (*Client, error) {
 	if h == nil {
 		return nil, errors.New("platform: no handler given")
 	}
-	u, err := url.Parse(o.URL)
-	if err != nil {
-		return nil, fmt.Errorf("platform: url: %w", err)
-	}
-	c := &Client{opt: o, h: h, events: newExecutor()}
+	c := &Client{h: h, events: newExecutor(), renewal: make(chan struct{}, 1)}
+	c.opt.Store(&o)
 	c.things = newTable(c.events, h)
-	c.dialer = dialer{opt: &c.opt, url: u}
 	c.status.Since = time.Now()
 	c.m, err = newMetrics(o.Registerer, c.gauges())
 	return c, err
@@ -100,7 +97,7 @@ func (c *Client) Rebind(name string) { c.things.rebind(name) }
 func (c *Client) BindState(name string) (alwayson.BindState, string) { return c.things.state(name) }
 
 // MaxBody is the largest encoded request body, in bytes, that Start takes.
-func (c *Client) MaxBody() int { return maxBody(&c.opt) }
+func (c *Client) MaxBody() int { return maxBody(c.opt.Load()) }
 
 // Start sends one request and calls done exactly once, on the goroutine of the
 // Handler: with the platform's response, of any status, or with an error that
@@ -110,7 +107,7 @@ func (c *Client) MaxBody() int { return maxBody(&c.opt) }
 // req must not be changed before done.
 func (c *Client) Start(method alwayson.Code, req *alwayson.Request, timeout time.Duration, done func(*alwayson.Response, error)) {
 	if timeout <= 0 {
-		timeout = c.opt.RequestTimeout
+		timeout = c.opt.Load().RequestTimeout
 	}
 	err := alwayson.ErrNotConnected
 	if s := c.current.Load(); s != nil {
@@ -132,7 +129,7 @@ func (c *Client) Call(ctx context.Context, method alwayson.Code, req *alwayson.R
 		resp *alwayson.Response
 		err  error
 	}
-	timeout := c.opt.RequestTimeout
+	timeout := c.opt.Load().RequestTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = time.Until(deadline)
 	}

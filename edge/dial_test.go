@@ -355,7 +355,7 @@ func TestMetrics(t *testing.T) {
 		if v, _ := gathered(reg, "thingbridge_platform_sent_bytes_total"); v == 0 {
 			t.Error("no bytes counted")
 		}
-		if _, err := NewClient(Options{URL: "ws://x", AppKey: c.opt.AppKey, Registerer: reg}, &recorder{}); err == nil {
+		if _, err := NewClient(Options{URL: "ws://x", AppKey: c.opt.Load().AppKey, Registerer: reg}, &recorder{}); err == nil {
 			t.Error("a second client registered the same metrics")
 		}
 	})

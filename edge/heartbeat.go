@@ -22,7 +22,7 @@ func (f timedFunc) expire(now time.Time) { f(now) }
 // tick is the clock's goroutine: pings, time-outs, questions to repeat.
 func (s *session) tick() error {
 	now := time.Now()
-	s.clock.set(&s.ping, now.Add(s.opt.PingInterval), timedFunc(s.pingNow))
+	s.clock.set(&s.ping, now.Add(s.tuned().PingInterval), timedFunc(s.pingNow))
 	s.clock.set(&s.sweep, now.Add(sweepEvery), timedFunc(s.sweepParts))
 	s.clock.run(s.done)
 	return nil
@@ -33,13 +33,14 @@ func (s *session) tick() error {
 // before the ping goes out, since the pong may come at once.
 func (s *session) pingNow(now time.Time) {
 	in := s.wire.in.Load()
-	s.clock.set(&s.pong, now.Add(s.opt.PongTimeout), timedFunc(func(time.Time) {
+	limit := s.tuned().PongTimeout
+	s.clock.set(&s.pong, now.Add(limit), timedFunc(func(time.Time) {
 		if s.wire.in.Load() == in {
-			s.die(fmt.Errorf("%w: nothing received for %s after a ping", ErrPeerDead, s.opt.PongTimeout))
+			s.die(fmt.Errorf("%w: nothing received for %s after a ping", ErrPeerDead, limit))
 		}
 	}))
 	s.out.sendPing()
-	s.clock.set(&s.ping, now.Add(s.opt.PingInterval), timedFunc(s.pingNow))
+	s.clock.set(&s.ping, now.Add(s.tuned().PingInterval), timedFunc(s.pingNow))
 }
 
 // ponged measures the round trip.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 	defer c.events.wait()
 	for ctx.Err() == nil {
-		s, err := c.connect(ctx)
+		s, err := c.attempt(ctx)
 		if err == nil {
 			var left error
 			if err, left = c.live(ctx, s); ctx.Err() != nil {
@@ -32,10 +33,15 @@ func (c *Client) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		if c.renewed() || errors.Is(err, errRenewed) {
+			continue
+		}
 		wait := c.failed(err)
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
+		case <-c.renewal:
+			timer.Stop()
 		case <-ctx.Done():
 			timer.Stop()
 		}
@@ -45,21 +51,23 @@ func (c *Client) Run(ctx context.Context) error {
 
 // connect makes one attempt: key, dial, upgrade, AUTH.
 func (c *Client) connect(ctx context.Context) (*session, error) {
-	key, err := c.opt.AppKey(ctx)
+	opt := c.opt.Load()
+	key, err := opt.AppKey(ctx)
 	if err != nil {
 		return nil, &AuthError{Err: err}
 	}
 	if key == "" || strings.ContainsAny(key, "\r\n\x00") {
 		return nil, &AuthError{Err: errors.New("it is empty or holds a line break")}
 	}
-	ws, wire, err := c.dial(ctx, key)
+	ws, wire, err := c.dial(ctx, opt, key)
 	if err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	number := c.status.Session + 1
 	c.mu.Unlock()
-	s := newSession(&c.opt, c.m, number, &c.ids, c.serve)
+	s := newSession(opt, c.m, number, &c.ids, c.serve)
+	s.newest = &c.opt
 	s.open(ws, wire)
 	if err := s.authenticate(ctx, key); err != nil {
 		s.die(err)
@@ -71,19 +79,24 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 
 // dial opens the WebSocket, without compression if the platform's answer to the
 // offer cannot be used.
-func (c *Client) dial(ctx context.Context, key string) (*websocket.Conn, *coalescer, error) {
+func (c *Client) dial(ctx context.Context, opt *Options, key string) (*websocket.Conn, *coalescer, error) {
 	c.mu.Lock()
-	compress := c.opt.Compression && !c.noCompress
+	compress := opt.Compression && !c.noCompress
 	c.mu.Unlock()
-	ws, wire, err := c.dialer.dial(ctx, key, compress)
+	u, err := url.Parse(opt.URL)
+	if err != nil {
+		return nil, nil, fmt.Errorf("url: %w", err)
+	}
+	d := dialer{opt: opt, url: u}
+	ws, wire, err := d.dial(ctx, key, compress)
 	if !errors.Is(err, errCompression) {
 		return ws, wire, err
 	}
 	c.mu.Lock()
 	c.noCompress = true
 	c.mu.Unlock()
-	c.opt.Logger.Warn("connecting without compression from now on", "err", err)
-	return c.dialer.dial(ctx, key, false)
+	opt.Logger.Warn("connecting without compression from now on", "err", err)
+	return d.dial(ctx, key, false)
 }
 
 // live runs an authenticated session to its end. left is what went wrong when
@@ -91,14 +104,20 @@ func (c *Client) dial(ctx context.Context, key string) (*websocket.Conn, *coales
 func (c *Client) live(ctx context.Context, s *session) (cause, left error) {
 	c.up(s)
 	stop := make(chan struct{})
-	b := &binder{t: c.things, s: s, opt: &c.opt, m: c.m, log: s.log, stop: stop}
+	b := &binder{t: c.things, s: s, opt: s.opt, m: c.m, log: s.log, stop: stop}
 	binderDone := make(chan struct{})
 	go func() {
 		defer close(binderDone)
 		b.run()
 	}()
+	var renewed error
 	select {
 	case <-s.done:
+	case <-c.renewal:
+		s.leaving.Store(true)
+		close(stop)
+		<-binderDone
+		renewed = c.part(s)
 	case <-ctx.Done():
 		s.leaving.Store(true)
 		close(stop)
@@ -108,7 +127,7 @@ func (c *Client) live(ctx context.Context, s *session) (cause, left error) {
 	<-binderDone
 	cause = s.end(func(cause error) { c.down(s, cause) })
 	if errors.Is(cause, errLeft) {
-		cause = nil
+		cause = renewed
 	}
 	c.events.post(func() { c.h.PlatformDown(s.number, cause) })
 	return cause, left
@@ -116,10 +135,15 @@ func (c *Client) live(ctx context.Context, s *session) (cause, left error) {
 
 // leave takes the session down in order: UNBIND, what is still unanswered, CLOSE.
 func (c *Client) leave(s *session, b *binder) error {
-	limit := time.NewTimer(c.opt.LeaveTimeout)
+	limit := time.NewTimer(s.opt.LeaveTimeout)
 	defer limit.Stop()
 	err := c.unbindAll(s, b, limit.C)
 	s.abandon("the bridge is stopping")
+	return errors.Join(err, s.close())
+}
+
+// close sends CLOSE behind all that waits, awaits the platform's, and ends the session.
+func (s *session) close() (err error) {
 	s.closing.Store(true)
 	s.out.sendClose(websocket.CloseNormalClosure, false)
 	wait := time.NewTimer(closeWait)
@@ -127,9 +151,7 @@ func (c *Client) leave(s *session, b *binder) error {
 	select {
 	case <-s.done:
 	case <-wait.C:
-		if err == nil {
-			err = errors.New("leave: the platform did not answer CLOSE")
-		}
+		err = errors.New("leave: the platform did not answer CLOSE")
 	}
 	s.die(errLeft)
 	return err
@@ -142,12 +164,12 @@ func (c *Client) unbindAll(s *session, b *binder, limit <-chan time.Time) error 
 	sent := 0
 	for len(held) > 0 {
 		n := b.fit(held)
-		body := &alwayson.Bind{Gateway: c.opt.Gateway}
+		body := &alwayson.Bind{Gateway: s.opt.Gateway}
 		for _, th := range held[:n] {
 			body.Names = append(body.Names, th.name)
 		}
 		held = held[n:]
-		err := s.start(alwayson.Unbind, body, c.opt.LeaveTimeout, false, func(h alwayson.Header, r *alwayson.Response, err error) {
+		err := s.start(alwayson.Unbind, body, s.opt.LeaveTimeout, false, func(h alwayson.Header, r *alwayson.Response, err error) {
 			if v := judge(h, r, err); !v.accepted() {
 				err = errors.New(v.text())
 			}
@@ -180,13 +202,13 @@ func (c *Client) up(s *session) {
 	c.mu.Lock()
 	attempts := c.status.Attempts
 	c.status.Connected, c.status.Since, c.status.Session = true, now, s.number
-	c.healthyUntil = now.Add(c.opt.HealthyAfter)
+	c.healthyUntil = now.Add(s.opt.HealthyAfter)
 	c.told = ""
 	c.mu.Unlock()
 	if s.number > 1 {
 		c.m.reconnects.Inc()
 	}
-	c.opt.Logger.Info("platform connected", "session", s.number, "url", c.dialer.url.Host, "attempts", attempts+1)
+	s.opt.Logger.Info("platform connected", "session", s.number, "url", hostOf(s.opt.URL), "attempts", attempts+1)
 	c.events.post(func() { c.h.PlatformUp(s.number) })
 	c.current.Store(s)
 	c.things.up(s)
@@ -205,24 +227,24 @@ func (c *Client) down(s *session, cause error) {
 	c.mu.Unlock()
 	c.things.down(cause.Error())
 	if errors.Is(cause, errLeft) {
-		c.opt.Logger.Info("platform left", "session", s.number, "after", lived.Round(time.Millisecond).String())
+		c.opt.Load().Logger.Info("platform left", "session", s.number, "after", lived.Round(time.Millisecond).String())
 		return
 	}
-	c.opt.Logger.Warn("platform connection lost", "session", s.number, "after", lived.Round(time.Millisecond).String(), "err", cause)
+	c.opt.Load().Logger.Warn("platform connection lost", "session", s.number, "after", lived.Round(time.Millisecond).String(), "err", cause)
 }
 
 // failed notes a failed attempt or a lost connection and tells how long to wait.
 // Each kind of trouble is logged once per episode.
 func (c *Client) failed(err error) time.Duration {
-	class := c.opt.ConnectBackoff
+	class := c.opt.Load().ConnectBackoff
 	code := alwayson.Code(0)
 	var auth *AuthError
 	var upgrade *UpgradeError
 	switch {
 	case errors.As(err, &auth):
-		class, code = c.opt.KeyBackoff, auth.Code
+		class, code = c.opt.Load().KeyBackoff, auth.Code
 	case errors.As(err, &upgrade) && (upgrade.Status == http.StatusUnauthorized || upgrade.Status == http.StatusForbidden):
-		class = c.opt.KeyBackoff
+		class = c.opt.Load().KeyBackoff
 	}
 	c.mu.Lock()
 	c.status.Attempts++
@@ -235,7 +257,7 @@ func (c *Client) failed(err error) time.Duration {
 	c.healthyUntil = time.Time{}
 	c.mu.Unlock()
 	if news && lost.IsZero() {
-		c.opt.Logger.Warn("platform not reached", "attempts", attempts, "next", wait.Round(time.Millisecond), "err", err)
+		c.opt.Load().Logger.Warn("platform not reached", "attempts", attempts, "next", wait.Round(time.Millisecond), "err", err)
 	}
 	return wait
 }

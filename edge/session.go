@@ -22,6 +22,7 @@ const closeWait = 2 * time.Second
 // sticks, and is never used again.
 type session struct {
 	opt    *Options
+	newest *atomic.Pointer[Options] // the client's; nil: opt
 	m      *metrics
 	log    *slog.Logger
 	number uint64
@@ -91,6 +92,15 @@ func newSession(opt *Options, m *metrics, number uint64, ids *idSource, serve fu
 		Timeout:    reassembleFor,
 	})
 	return s
+}
+
+// tuned gives the options from which times are taken that may change during a
+// session: PingInterval, PongTimeout, RequestTimeout.
+func (s *session) tuned() *Options {
+	if s.newest == nil {
+		return s.opt
+	}
+	return s.newest.Load()
 }
 
 // open starts the session's three goroutines on a fresh WebSocket.

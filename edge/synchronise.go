@@ -124,7 +124,7 @@ func (t *table) pump(s *session) {
 		if th == nil {
 			return
 		}
-		err := s.start(alwayson.Post, alwayson.SubscriptionsRequest(th.name), s.opt.RequestTimeout, false,
+		err := s.start(alwayson.Post, alwayson.SubscriptionsRequest(th.name), s.tuned().RequestTimeout, false,
 			func(h alwayson.Header, resp *alwayson.Response, err error) {
 				if t.answered(s, th, h, resp, err) {
 					t.pump(s)

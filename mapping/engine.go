@@ -21,7 +21,8 @@ type Engine struct {
 	opt     Options
 	static  Matcher[*entry] // never changed
 	filters []string
-	filled  map[*rule]*pattern // of announce rules with ${bridge.reply}; never changed
+	filled  map[*rule]*pattern    // of announce rules with ${bridge.reply}; never changed
+	heard   map[*profile][]string // whatever devices there are; never changed
 
 	mu      sync.RWMutex // guards the following
 	things  map[string]*deviceState
@@ -64,7 +65,7 @@ func NewEngine(p *Profiles, opt Options) *Engine {
 	e := &Engine{
 		p: p, opt: opt.withDefaults(), things: map[string]*deviceState{}, folded: map[string]*deviceState{},
 		index: map[indexKey][]*deviceState{}, sources: map[string][]*deviceState{}, refs: map[string]int{}, filled: map[*rule]*pattern{},
-		late: map[string]*Device{}, defs: map[[sha256.Size]byte]*internedDefinitions{},
+		heard: map[*profile][]string{}, late: map[string]*Device{}, defs: map[[sha256.Size]byte]*internedDefinitions{},
 	}
 	for _, prof := range p.profiles {
 		for _, list := range [][]*rule{prof.announces, prof.rules} {
@@ -93,6 +94,7 @@ func (e *Engine) listenStatic(r *rule) {
 	}
 	e.static.Add(pat.filter, &entry{rule: r, pat: pat})
 	e.filters = append(e.filters, pat.filter)
+	e.heard[r.prof] = append(e.heard[r.prof], pat.filter)
 }
 
 // pattern gives what a rule listens to, whole.
@@ -379,14 +381,7 @@ func signatureOf(sig []string, value func(string) any) string {
 	return b.String()
 }
 
-func (e *Engine) profileOf(name string) *profile {
-	for _, p := range e.p.profiles {
-		if p.name == name {
-			return p
-		}
-	}
-	return nil
-}
+func (e *Engine) profileOf(name string) *profile { return e.p.find(name) }
 
 func (e *Engine) state(thing string) *deviceState {
 	e.mu.RLock()

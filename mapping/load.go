@@ -170,7 +170,6 @@ func (l *loader) uniqueNames(p *Profiles) {
 // finish numbers the rules and builds the static tables.
 func (p *Profiles) finish(l *loader) {
 	order := 0
-	route := RouteID(0)
 	for i, prof := range p.profiles {
 		prof.order = i
 		for _, other := range p.profiles {
@@ -181,8 +180,8 @@ func (p *Profiles) finish(l *loader) {
 		prof.sigBase = p.sigs
 		p.sigs += len(prof.signatures)
 		for _, c := range prof.calls {
-			route++
-			c.setRoute(route)
+			p.routes++
+			c.setRoute(p.routes)
 		}
 		for _, list := range [][]*rule{prof.announces, prof.rules} {
 			for _, r := range list {

@@ -71,6 +71,7 @@ func (l *loader) profile(p *Profiles, f field, fields map[string]field, params m
 	pl.sections(fields)
 	pl.thingOf()
 	pl.warnUnused(fields)
+	prof.print = fingerprint(fields, params)
 	p.profiles = append(p.profiles, prof)
 }
 

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"crypto/sha256"
 	"time"
 
 	"thingbridge/edge/alwayson"
@@ -10,7 +11,8 @@ import (
 // between Engines and goroutines.
 type Profiles struct {
 	profiles []*profile
-	sigs     int // number of index signatures over all profiles
+	sigs     int     // number of index signatures over all profiles
+	routes   RouteID // the highest that was given
 }
 
 // Names lists the profiles in their order.
@@ -26,7 +28,8 @@ func (p *Profiles) Names() []string {
 type profile struct {
 	name   string
 	order  int
-	family int // number of the list's member that it came from; a preset may be several profiles
+	family int               // number of the list's member that it came from; a preset may be several profiles
+	print  [sha256.Size]byte // tells profiles that say the same
 	params map[string]any
 
 	thing       *template

@@ -135,6 +135,7 @@ type Console struct {
 	handler  http.Handler
 	calls    chan struct{}
 	listener atomic.Pointer[net.Listener]
+	newest   atomic.Pointer[Console] // whose handlers serve since Use; nil: our own
 }
 
 // New checks o and makes a Console that does nothing until Listen or Run.
@@ -177,7 +178,7 @@ func (c *Console) Run(ctx context.Context) error {
 	}
 	l := netutil.LimitListener(*c.listener.Load(), c.opt.Connections)
 	server := &http.Server{
-		Handler:           c.handler,
+		Handler:           c,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		WriteTimeout:      c.opt.CallTimeout + 15*time.Second,
@@ -208,6 +209,7 @@ func (c *Console) routes() http.Handler {
 	inner.HandleFunc("/api/v1/things/{name}", only("GET", c.thing))
 	inner.HandleFunc("/api/v1/things/{name}/services/{service}", only("POST", c.call))
 	c.servePprof(inner)
+	c.operating(inner)
 	inner.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "nothing here; see /api/v1/status, /api/v1/things, /metrics, /healthz and /readyz")
 	})

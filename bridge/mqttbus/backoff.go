@@ -22,17 +22,20 @@ func (b Backoff) wait(failures int) time.Duration {
 	return d/2 + rand.N(d/2)
 }
 
-// pause waits for d or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
+// pause waits for d, until ctx ends, or until a new session is wanted; then
+// again is true.
+func (b *Bus) pause(ctx context.Context, d time.Duration) (again bool, err error) {
 	if d <= 0 {
-		return ctx.Err()
+		return false, ctx.Err()
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return false, ctx.Err()
+	case <-b.renewal:
+		return true, nil
 	case <-t.C:
-		return nil
+		return false, nil
 	}
 }

@@ -17,8 +17,9 @@ import (
 
 // Bus is a bridge.Bus. Its methods are safe for concurrent use.
 type Bus struct {
-	opt     Options
-	brokers []*url.URL
+	current atomic.Pointer[settings] // for the next session; never nil
+	renewal chan struct{}            // a new session is wanted instead of what there is
+	limit   atomic.Int64             // Options.PayloadLimit
 	events  bridge.BusEvents
 	log     *slog.Logger
 	metrics *metrics
@@ -33,8 +34,16 @@ type Bus struct {
 
 	mu      sync.Mutex // guards the following
 	status  Status
-	kept    map[string]struct{} // filters of the broker's inbound session; nil: not loaded
-	session *session            // the present one; nil: none
+	kept    map[string]struct{}     // filters of the broker's inbound session; nil: not loaded
+	session *session                // the present one; nil: none
+	giveUp  context.CancelCauseFunc // ends the present attempt to connect; nil: there is none
+	why     string                  // of the renewal
+}
+
+// settings are Options that were checked.
+type settings struct {
+	Options
+	brokers []*url.URL
 }
 
 var _ bridge.Bus = (*Bus)(nil)
@@ -78,12 +87,14 @@ func New(o Options, events bridge.BusEvents) (*Bus, error) {
 		return nil, fmt.Errorf("MQTT metrics: %w", err)
 	}
 	b := &Bus{
-		opt: o, brokers: brokers, events: events, log: o.Logger, metrics: m,
+		renewal: make(chan struct{}, 1), events: events, log: o.Logger, metrics: m,
 		inbox:    newInbox(o.InboxMessages, o.InboxBytes, m),
 		finisher: newFinisher(),
 		subs:     newSubscriptions(),
 		skips:    skipLog{log: o.Logger},
 	}
+	b.current.Store(&settings{o, brokers})
+	b.limit.Store(int64(o.PayloadLimit))
 	b.queue = newOutQueue(o.PublishQueue, o.PublishQueueBytes, m, b.end)
 	b.status.Since = time.Now()
 	libraryLogger.Store(o.Logger)
@@ -217,10 +228,10 @@ func (b *Bus) down(s *session, err error) {
 
 func (b *Bus) loadFilters() error {
 	b.kept = make(map[string]struct{})
-	if b.opt.LoadSubscribed == nil {
+	if b.current.Load().LoadSubscribed == nil {
 		return nil
 	}
-	filters, err := b.opt.LoadSubscribed()
+	filters, err := b.current.Load().LoadSubscribed()
 	if err != nil {
 		return fmt.Errorf("load the subscribed topic filters: %w", err)
 	}
@@ -244,10 +255,10 @@ func (b *Bus) keepFilters(filters map[string]struct{}) error {
 	same := maps.Equal(b.kept, filters)
 	b.kept = maps.Clone(filters)
 	b.mu.Unlock()
-	if same || b.opt.SaveSubscribed == nil {
+	if same || b.current.Load().SaveSubscribed == nil {
 		return nil
 	}
-	if err := b.opt.SaveSubscribed(slices.Sorted(maps.Keys(filters))); err != nil {
+	if err := b.current.Load().SaveSubscribed(slices.Sorted(maps.Keys(filters))); err != nil {
 		return fmt.Errorf("save the subscribed topic filters: %w", err)
 	}
 	return nil

@@ -51,7 +51,7 @@ type conn struct {
 }
 
 type connOptions struct {
-	payloadLimit int
+	payloadLimit *atomic.Int64
 	keepAlive    time.Duration
 	writeTimeout time.Duration
 	inbox        *inbox // nil on the connection that receives no messages

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/url"
 	"sync"
 	"syscall"
 	"time"
@@ -23,19 +24,23 @@ func (b *Bus) connectLoop(ctx context.Context) {
 		episode  trouble
 	)
 	for next := 0; ctx.Err() == nil; {
-		broker := b.brokers[next%len(b.brokers)]
-		s, err := b.openSession(ctx, broker, number+1)
+		opt := b.current.Load()
+		broker := opt.brokers[next%len(opt.brokers)]
+		s, err := b.attempt(ctx, opt, broker, number+1)
 		if err == nil {
 			number++
 			b.accepted(s, &episode, b.log)
 			b.setSession(s)
+			if b.renewed() { // between the attempt and now
+				s.fail(errRenewed)
+			}
 			err = s.run(ctx)
 			b.setSession(nil)
 			if ctx.Err() != nil {
 				return
 			}
-			healthy := time.Since(s.started) >= b.opt.Backoff.Healthy
-			b.log.Warn("MQTT session broke", "session", number, "broker", broker.Redacted(), "error", err)
+			healthy := time.Since(s.started) >= opt.Backoff.Healthy
+			b.ended(number, broker, err)
 			if healthy {
 				failures, next = 0, 0
 			} else {
@@ -46,17 +51,36 @@ func (b *Bus) connectLoop(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			episode.note(b.log, err)
+			if !errors.Is(err, errRenewed) {
+				episode.note(b.log, err)
+			}
 			next++
+		}
+		if b.renewed() || errors.Is(err, errRenewed) {
+			failures, next, short = 0, 0, 0
+			continue
 		}
 		failures++
 		b.metrics.failures.Inc()
 		b.setTrouble(err, failures)
 		// The brokers of a list are tried one after another; only a whole round in vain waits long.
-		if pause(ctx, b.opt.Backoff.wait(1+(failures-1)/len(b.brokers))) != nil {
+		again, err := b.pause(ctx, opt.Backoff.wait(1+(failures-1)/len(opt.brokers)))
+		if err != nil {
 			return
 		}
+		if again {
+			failures, next = 0, 0
+		}
 	}
+}
+
+// ended logs that a session is over.
+func (b *Bus) ended(number uint64, broker *url.URL, err error) {
+	if errors.Is(err, errRenewed) {
+		b.log.Info("MQTT session left for a new one", "session", number, "broker", broker.Redacted(), "why", err)
+		return
+	}
+	b.log.Warn("MQTT session broke", "session", number, "broker", broker.Redacted(), "error", err)
 }
 
 func closedByBroker(err error) bool {
@@ -73,7 +97,7 @@ func (b *Bus) noteShort(before int, again bool) int {
 	if short%takenOverAfter == 0 {
 		b.log.Error("the broker keeps ending the connection soon after it accepted it: most likely another "+
 			"bridge or program uses the same client id, and each takes the connection from the other",
-			"client_id", b.opt.ClientID, "times", short)
+			"client_id", b.current.Load().ClientID, "times", short)
 	}
 	return short
 }

@@ -3,6 +3,7 @@ package mqttbus
 import (
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,10 +46,12 @@ func FuzzBrokerBytes(f *testing.F) {
 		f.Fatal(err)
 	}
 	const limit = 200
+	var atLimit atomic.Int64
+	atLimit.Store(limit)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		in := newInbox(4, 1000, m)
 		c := newConn(&wire{data: data}, connOptions{
-			payloadLimit: limit, keepAlive: time.Second, writeTimeout: time.Second, inbox: in, metrics: m,
+			payloadLimit: &atLimit, keepAlive: time.Second, writeTimeout: time.Second, inbox: in, metrics: m,
 			skipped: func(string, int, dropReason) {},
 		})
 		subscribe := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)

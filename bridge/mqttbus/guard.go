@@ -167,7 +167,7 @@ func (c *conn) publish(first byte, length, header int) error {
 		return protocolError("a PUBLISH of %d bytes with a topic of %d", length, topic)
 	case c.opt.inbox == nil:
 		return c.skip(qos, topic, payload, dropUnexpected)
-	case payload > c.opt.payloadLimit:
+	case int64(payload) > c.opt.payloadLimit.Load():
 		return c.skip(qos, topic, payload, dropTooLarge)
 	}
 	if !c.opt.inbox.hasRoom(topic + payload) {

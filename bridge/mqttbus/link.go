@@ -68,26 +68,26 @@ type linkOptions struct {
 }
 
 // open makes one connection. On error nothing is left of it.
-func (b *Bus) openLink(ctx context.Context, o linkOptions) (*link, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.opt.ConnectTimeout)
+func (b *Bus) openLink(ctx context.Context, opt *settings, o linkOptions) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, opt.ConnectTimeout)
 	defer cancel()
 	fail := func(code byte, err error) error {
 		return &ConnectError{Broker: o.broker.Redacted(), ClientID: o.clientID, Code: code, Err: err}
 	}
-	raw, err := dialer{tls: b.opt.TLS, dial: b.opt.Dial}.open(ctx, o.broker)
+	raw, err := dialer{tls: opt.TLS, dial: opt.Dial}.open(ctx, o.broker)
 	if err != nil {
 		return nil, fail(0, err)
 	}
 	l := &link{lost: make(chan struct{})}
 	l.conn = newConn(raw, connOptions{
-		payloadLimit: b.opt.PayloadLimit,
-		keepAlive:    b.opt.KeepAlive,
-		writeTimeout: b.opt.WriteTimeout,
+		payloadLimit: &b.limit,
+		keepAlive:    opt.KeepAlive,
+		writeTimeout: opt.WriteTimeout,
 		inbox:        o.inbox,
 		metrics:      b.metrics,
 		skipped:      b.logSkipped,
 	})
-	l.client = paho.NewClient(l.clientOptions(&b.opt, o))
+	l.client = paho.NewClient(l.clientOptions(&opt.Options, o))
 	token := l.client.Connect().(*paho.ConnectToken)
 	select {
 	case <-token.Done():

@@ -14,6 +14,7 @@ import (
 // session is a pair of links to one broker. It lives once and dies of its first error.
 type session struct {
 	bus     *Bus
+	opt     *settings
 	number  uint64
 	broker  *url.URL
 	in, out *link
@@ -25,6 +26,8 @@ type session struct {
 
 	workers sync.WaitGroup
 	stop    chan struct{} // ends the workers
+	calm    chan struct{} // ends the sending of publications; what was sent is still settled
+	sent    chan struct{} // closed when that is so
 	ready   chan struct{} // closed when publications may go out
 	readyOK sync.Once
 	upSent  bool // owned by the subscriber's goroutine, read after it has ended
@@ -37,24 +40,25 @@ var (
 
 // open makes both links. The outbound one comes first: were the inbound one
 // refused, nothing has been received in vain.
-func (b *Bus) openSession(ctx context.Context, broker *url.URL, number uint64) (*session, error) {
-	user, password, err := b.credentials()
+func (b *Bus) openSession(ctx context.Context, opt *settings, broker *url.URL, number uint64) (*session, error) {
+	user, password, err := opt.credentials()
 	if err != nil {
-		return nil, &ConnectError{Broker: broker.Redacted(), ClientID: b.opt.ClientID, Err: err}
+		return nil, &ConnectError{Broker: broker.Redacted(), ClientID: opt.ClientID, Err: err}
 	}
 	s := &session{
-		bus: b, number: number, broker: broker,
+		bus: b, opt: opt, number: number, broker: broker,
 		failed: make(chan struct{}), stop: make(chan struct{}), ready: make(chan struct{}),
+		calm: make(chan struct{}), sent: make(chan struct{}),
 	}
-	s.out, err = b.openLink(ctx, linkOptions{
-		broker: broker, clientID: b.opt.ClientID + OutboundSuffix, clean: true,
-		will: b.opt.Will, username: user, password: password,
+	s.out, err = b.openLink(ctx, opt, linkOptions{
+		broker: broker, clientID: opt.ClientID + OutboundSuffix, clean: true,
+		will: opt.Will, username: user, password: password,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.in, err = b.openLink(ctx, linkOptions{
-		broker: broker, clientID: b.opt.ClientID, clean: b.opt.CleanInbound,
+	s.in, err = b.openLink(ctx, opt, linkOptions{
+		broker: broker, clientID: opt.ClientID, clean: opt.CleanInbound,
 		username: user, password: password, inbox: b.inbox, session: number,
 	})
 	if err != nil {
@@ -65,14 +69,14 @@ func (b *Bus) openSession(ctx context.Context, broker *url.URL, number uint64) (
 	return s, nil
 }
 
-func (b *Bus) credentials() (user, password string, err error) {
-	if b.opt.Username != nil {
-		if user, err = b.opt.Username(); err != nil {
+func (o *settings) credentials() (user, password string, err error) {
+	if o.Username != nil {
+		if user, err = o.Username(); err != nil {
 			return "", "", fmt.Errorf("user name: %w", err)
 		}
 	}
-	if b.opt.Password != nil {
-		if password, err = b.opt.Password(); err != nil {
+	if o.Password != nil {
+		if password, err = o.Password(); err != nil {
 			return "", "", fmt.Errorf("password: %w", err)
 		}
 	}
@@ -89,7 +93,7 @@ func (s *session) fail(err error) {
 // run works until the session breaks, and says why, or until ctx ends: then it
 // ends in good order and returns nil.
 func (s *session) run(ctx context.Context) error {
-	sub := &subscriber{bus: s.bus, link: s.in, up: s.isUp}
+	sub := &subscriber{bus: s.bus, opt: s.opt, link: s.in, up: s.isUp}
 	if s.in.present {
 		s.mayPublish()
 	}
@@ -106,6 +110,10 @@ func (s *session) run(ctx context.Context) error {
 	case <-s.in.ended():
 	case <-s.out.ended():
 	case <-s.failed:
+		if errors.Is(s.cause, errRenewed) {
+			s.part()
+			return s.cause
+		}
 	}
 	err := s.reason()
 	s.in.breakOff(err)
@@ -134,8 +142,8 @@ func (s *session) reason() error {
 func (s *session) goodbye() {
 	s.bus.queue.close()
 	s.mayPublish()
-	deadline := time.Now().Add(s.bus.opt.StopTimeout)
-	cut := time.AfterFunc(s.bus.opt.StopTimeout+stopGrace, func() {
+	deadline := time.Now().Add(s.opt.StopTimeout)
+	cut := time.AfterFunc(s.opt.StopTimeout+stopGrace, func() {
 		s.in.conn.fail(errStopped)
 		s.out.conn.fail(errStopped)
 	})
@@ -143,7 +151,7 @@ func (s *session) goodbye() {
 	s.drain(deadline)
 	close(s.stop)
 	s.workers.Wait()
-	if w := s.bus.opt.Will; w != nil {
+	if w := s.opt.Will; w != nil {
 		s.out.publish(w).WaitTimeout(max(time.Until(deadline), 100*time.Millisecond))
 	}
 	left := max(time.Until(deadline), 200*time.Millisecond)
@@ -192,23 +200,33 @@ type sent struct {
 
 // publish sends what is in the queue, and settles it in the order it was sent.
 func (s *session) publish() {
-	inFlight := make(chan sent, s.bus.opt.PublishInFlight)
+	defer close(s.sent)
+	inFlight := make(chan sent, s.opt.PublishInFlight)
 	var settling sync.WaitGroup
 	settling.Go(func() { s.settle(inFlight) })
 	defer settling.Wait()
 	defer close(inFlight)
 	select {
 	case <-s.ready:
+	case <-s.calm:
+		return
 	case <-s.stop:
 		return
 	}
-	if b := s.bus.opt.Birth; b != nil {
+	if b := s.opt.Birth; b != nil {
 		s.out.publish(b)
 	}
 	for {
-		p := s.bus.queue.next(time.Now(), s.bus.opt.PublishInFlight)
+		select {
+		case <-s.calm:
+			return
+		default:
+		}
+		p := s.bus.queue.next(time.Now(), s.opt.PublishInFlight)
 		if p == nil {
 			select {
+			case <-s.calm:
+				return
 			case <-s.stop:
 				return
 			case <-s.bus.queue.added:
@@ -225,7 +243,7 @@ func (s *session) publish() {
 }
 
 func (s *session) settle(inFlight <-chan sent) {
-	timer := time.NewTimer(s.bus.opt.AckTimeout)
+	timer := time.NewTimer(s.opt.AckTimeout)
 	defer timer.Stop()
 	for f := range inFlight {
 		if err := s.await(f.token, timer); err != nil {
@@ -247,7 +265,7 @@ func (s *session) await(token paho.Token, timer *time.Timer) error {
 		return token.Error()
 	default:
 	}
-	timer.Reset(s.bus.opt.AckTimeout)
+	timer.Reset(s.opt.AckTimeout)
 	select {
 	case <-token.Done():
 		return token.Error()

@@ -14,6 +14,7 @@ import (
 // those that are, on one session's inbound link. It runs on one goroutine.
 type subscriber struct {
 	bus     *Bus
+	opt     *settings
 	link    *link
 	acked   map[string]struct{} // answered with success on this connection
 	kept    map[string]struct{} // what the broker's session may hold
@@ -43,7 +44,7 @@ func (s *subscriber) run(stop <-chan struct{}) error {
 			first, told = false, version
 			s.up()
 		}
-		if topics := s.bus.subs.takeRefresh(s.bus.opt.SubscribeBatch); len(topics) > 0 {
+		if topics := s.bus.subs.takeRefresh(s.opt.SubscribeBatch); len(topics) > 0 {
 			batch := s.batch(topics)
 			s.bus.subs.refresh(topics[len(batch):])
 			if err := s.refresh(batch, stop); err != nil {
@@ -96,7 +97,7 @@ func (s *subscriber) batch(filters []string) []string {
 	const maxBytes = 128 << 10
 	bytes := 0
 	for i, f := range filters {
-		if bytes += len(f) + 3; i >= s.bus.opt.SubscribeBatch || i > 0 && bytes > maxBytes {
+		if bytes += len(f) + 3; i >= s.opt.SubscribeBatch || i > 0 && bytes > maxBytes {
 			return filters[:i]
 		}
 	}
@@ -170,7 +171,7 @@ func (s *subscriber) unsubscribe(filters []string, stop <-chan struct{}) error {
 // messages, retained ones above all: the time only runs while none comes
 // although we read.
 func (s *subscriber) await(token paho.Token, stop <-chan struct{}) error {
-	limit := s.bus.opt.AckTimeout
+	limit := s.opt.AckTimeout
 	started := time.Now()
 	ticker := time.NewTicker(limit / 4)
 	defer ticker.Stop()

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"thingbridge/bridge"
-	"thingbridge/bridge/console"
 	"thingbridge/bridge/mqttbus"
 	"thingbridge/bridge/outbox"
 	"thingbridge/bridge/store"
@@ -22,23 +22,27 @@ import (
 
 // app is one bridge with everything it consists of.
 type app struct {
-	config   *config.Config
+	config   *config.Config // at the start; reload.current has what is in force
 	log      *slog.Logger
+	logs     *logControl // changes log; nil: nothing does
 	registry *prometheus.Registry
+	reload   *reloader
 
-	store   *store.Store
-	outbox  waitingQueue
-	engine  *mapping.Engine
-	bridge  *bridge.Bridge
-	bus     *mqttbus.Bus
-	client  *edge.Client
-	console *console.Console // nil: none
+	store    *store.Store
+	outbox   waitingQueue
+	engine   *mapping.Engine
+	bridge   *bridge.Bridge
+	bus      *mqttbus.Bus
+	client   *edge.Client
+	own      *ownThingHandler
+	consoles *consoles
 }
 
 // waitingQueue is an outbox of either mode.
 type waitingQueue interface {
 	bridge.Outbox
 	Status() outbox.Status
+	SetBounds(outbox.Bounds)
 	Close() error
 }
 
@@ -46,12 +50,20 @@ type waitingQueue interface {
 type appOptions struct {
 	// watch stands between the platform side and the bridge; nil: nothing does.
 	watch func(edge.Handler) edge.Handler
+	// logs changes the log that newApp is given; nil: its level and form stay.
+	logs *logControl
+	// source is where the configuration is read again, and hangup the signal to do
+	// so; nil: it never is.
+	source *config.Options
+	hangup <-chan os.Signal
 }
 
 // newApp opens and joins everything and starts nothing. What it opened is
 // closed when it fails, and when run returns.
 func newApp(c *config.Config, log *slog.Logger, opt appOptions) (_ *app, err error) {
-	a := &app{config: c, log: log, registry: prometheus.NewRegistry()}
+	a := &app{config: c, log: log, logs: opt.logs, registry: prometheus.NewRegistry()}
+	a.reload = newReloader(c, log.With("part", "config"), a.registry, opt)
+	a.consoles = &consoles{app: a, ends: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())
@@ -78,19 +90,17 @@ func newApp(c *config.Config, log *slog.Logger, opt appOptions) (_ *app, err err
 	if opt.watch != nil {
 		handler = opt.watch(handler)
 	}
-	if name := ownThing(c); name != "" {
-		handler = &ownThingHandler{Handler: handler, name: name}
-	}
-	if a.client, err = edge.NewClient(edgeOptions(c, a), handler); err != nil {
+	a.own = newOwnThingHandler(handler, ownThing(c))
+	if a.client, err = edge.NewClient(edgeOptions(c, a), a.own); err != nil {
 		return nil, fmt.Errorf("platform: %w", err)
 	}
 	a.bridge.Attach(a.client, a.bus)
-	if c.Console.Listen == "" {
-		return a, nil
+	if c.Console.Listen != "" {
+		if a.consoles.present, err = newConsole(c, a); err != nil {
+			return nil, err
+		}
 	}
-	if a.console, err = newConsole(c, a); err != nil {
-		return nil, err
-	}
+	a.addParts()
 	return a, nil
 }
 
@@ -115,8 +125,9 @@ func (a *app) run(ctx context.Context) error {
 	}
 	start("mqtt", sides, a.bus.Run)
 	start("platform", sides, a.client.Run)
-	if a.console != nil {
-		start("console", sides, a.console.Run)
+	start("console", sides, a.consoles.run)
+	if a.reload.enabled {
+		start("config", work, a.reload.run)
 	}
 	bridgeErr := a.bridge.Run(work)
 	leave()
@@ -131,6 +142,7 @@ func (a *app) run(ctx context.Context) error {
 // close closes what was opened, the last first.
 func (a *app) close() error {
 	var errs []error
+	a.consoles.close()
 	if a.outbox != nil {
 		errs = append(errs, a.outbox.Close())
 	}

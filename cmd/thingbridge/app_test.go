@@ -120,7 +120,7 @@ func TestTheAppBindsAndLeavesInOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := "http://" + a.console.Addr().String()
+	base := "http://" + a.consoles.now().Addr().String()
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- a.run(ctx) }()
@@ -234,7 +234,7 @@ func TestAWrongKeyIsToldAndNotShown(t *testing.T) {
 	if strings.Contains(log.String(), "wrong") {
 		t.Errorf("the key is in the log:\n%s", log)
 	}
-	if status, body := get(t, "http://"+a.console.Addr().String()+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "platform") {
+	if status, body := get(t, "http://"+a.consoles.now().Addr().String()+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "platform") {
 		t.Errorf("/readyz: %d %s", status, body)
 	}
 }

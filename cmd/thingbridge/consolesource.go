@@ -45,6 +45,7 @@ type status struct {
 	Broker   mqttbus.Status `json:"broker"`
 	Platform platformStatus `json:"platform"`
 	Outbox   outboxStatus   `json:"outbox"`
+	Config   reloadState    `json:"config"`
 }
 
 type platformStatus struct {
@@ -75,7 +76,7 @@ type outboxStatus struct {
 func (s consoleSource) Status() any {
 	p, o := s.app.client.Status(), s.app.outbox.Status()
 	answer := status{
-		Version: version, ClientID: s.app.config.MQTT.ClientID, Bridge: s.app.bridge.Status(), Broker: s.app.bus.Status(),
+		Version: version, ClientID: s.app.reload.current.Load().MQTT.ClientID, Bridge: s.app.bridge.Status(), Broker: s.app.bus.Status(),
 		Platform: platformStatus{
 			Up: p.Connected, Since: p.Since, Session: p.Session, Attempts: p.Attempts, LastError: p.LastError,
 			Wanted: p.Wanted, Bound: p.Bound, Refused: p.Refused,
@@ -84,6 +85,7 @@ func (s consoleSource) Status() any {
 			Mode: o.Mode, Records: o.Records, Bytes: o.Bytes, MaxBytes: o.MaxBytes, Oldest: o.Oldest,
 			Things: o.Things, Waiting: o.Waiting, Dropped: o.Dropped, FileSize: o.FileSize,
 		},
+		Config: s.app.reload.status(),
 	}
 	if p.RTT > 0 {
 		answer.Platform.RTT = p.RTT.String()

@@ -133,7 +133,7 @@ func newDemo(out io.Writer, log *slog.Logger, opt demoOptions) (_ *demo, err err
 	if d.app, err = newApp(c, log, appOptions{watch: watch}); err != nil {
 		return nil, err
 	}
-	d.story.places = demoPlaces{mqtt: mqtt.Addr().(*net.TCPAddr), rest: d.platform.URL(), console: "http://" + d.app.console.Addr().String()}
+	d.story.places = demoPlaces{mqtt: mqtt.Addr().(*net.TCPAddr), rest: d.platform.URL(), console: "http://" + d.app.consoles.now().Addr().String()}
 	return d, nil
 }
 

@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"bridge/devicesim":      {"mapping"},
 	"bridge/console":        {"bridge", "config"},
 	"config":                {"mapping", "mapping/presets"},
+	"config/watch":          {},
 	"cmd/thingbridge":       {"*"},
 	"deployments":           {"*"},
 	"integration":           {"*"},
@@ -46,6 +47,7 @@ var onlyIn = map[string][]string{
 	"github.com/expr-lang/expr":           {"mapping"},
 	"github.com/spf13/viper":              {"config"},
 	"github.com/spf13/cobra":              {"cmd/thingbridge"},
+	"github.com/fsnotify/fsnotify":        {"config/watch"},
 }
 
 // sources reads every Go file of the module that is no test, by package.

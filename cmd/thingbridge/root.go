@@ -42,7 +42,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		runCommand(), demoCommand(), checkCommand(), configCommand(), explainCommand(), testCommand(),
-		presetsCommand(), statusCommand(), thingsCommand(), callCommand(), simulateCommand(), versionCommand(),
+		presetsCommand(), reloadCommand(), statusCommand(), thingsCommand(), callCommand(), simulateCommand(), versionCommand(),
 	)
 	return root
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"thingbridge/config"
 )
 
 // stopLimit is how long an ordered stop may take.
@@ -24,10 +26,12 @@ func runCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		log := newLogger(cmd.ErrOrStderr(), c.Log)
+		log, logs := newLog(cmd.ErrOrStderr(), c.Log)
 		log.Info("thingbridge starts", "version", version, "config", c.File, "client_id", c.MQTT.ClientID,
 			"platform", c.Platform.URL, "data_dir", c.DataDir)
-		a, err := newApp(c, log, appOptions{})
+		hangup, end := onSignals(log, logs)
+		defer end()
+		a, err := newApp(c, log, appOptions{logs: logs, hangup: hangup, source: &config.Options{File: c.File, Flags: cmd.Flags()}})
 		if err != nil {
 			log.Error("thingbridge cannot start", "error", err)
 			return &failure{}

@@ -32,7 +32,7 @@ func runApp(t *testing.T, w *world, more string) (url string) {
 			t.Error(err)
 		}
 	})
-	return "http://" + a.console.Addr().String()
+	return "http://" + a.consoles.now().Addr().String()
 }
 
 func TestARunningBridgeIsAsked(t *testing.T) {

@@ -158,18 +158,17 @@ func openOutbox(c *config.Config, a *app, b *bridgeLater) (waitingQueue, error) 
 	return disk, nil
 }
 
-// newConsole makes the console and takes its address, so that a port that is in
-// use is found at the start.
-func newConsole(c *config.Config, a *app) (*console.Console, error) {
+// consoleOptions reads the console's secrets afresh.
+func consoleOptions(c *config.Config, a *app) (console.Options, error) {
 	token, err := c.Console.Token.Resolve()
 	if err != nil {
-		return nil, fmt.Errorf("console.token: %w", err)
+		return console.Options{}, fmt.Errorf("console.token: %w", err)
 	}
 	password, err := c.Console.Password.Resolve()
 	if err != nil {
-		return nil, fmt.Errorf("console.password: %w", err)
+		return console.Options{}, fmt.Errorf("console.password: %w", err)
 	}
-	made, err := console.New(console.Options{
+	return console.Options{
 		Listen:        c.Console.Listen,
 		Token:         token,
 		Username:      c.Console.Username,
@@ -180,7 +179,17 @@ func newConsole(c *config.Config, a *app) (*console.Console, error) {
 		Source:        consoleSource{a},
 		Gatherer:      a.registry,
 		Logger:        a.log.With("part", "console"),
-	})
+	}, nil
+}
+
+// newConsole makes the console and takes its address, so that a port that is in
+// use is found at the start.
+func newConsole(c *config.Config, a *app) (*console.Console, error) {
+	opt, err := consoleOptions(c, a)
+	if err != nil {
+		return nil, err
+	}
+	made, err := console.New(opt)
 	if err != nil {
 		return nil, err
 	}

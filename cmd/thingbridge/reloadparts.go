@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"thingbridge/bridge/console"
+	"thingbridge/bridge/outbox"
+	"thingbridge/config"
+)
+
+// Here the parts of the app take changed configurations. A part of its own file
+// joins with app.reload.add.
+
+// addParts gives the reloader the parts that every app has.
+func (a *app) addParts() {
+	a.reload.add("platform", reloadFunc(a.preparePlatform))
+	a.reload.add("mqtt", reloadFunc(a.prepareBroker))
+	a.reload.add("outbox", reloadFunc(a.prepareOutbox))
+	if a.logs != nil {
+		a.reload.add("log", reloadFunc(func(_, now *config.Config) (change, error) {
+			return change{apply: func() { a.logs.configure(now.Log) }}, nil
+		}))
+	}
+	a.reload.add("console", a.consoles)
+}
+
+// anew lists the changed keys for which a connection must be made anew.
+func anew(old, now *config.Config, class config.Class) []string {
+	return slices.DeleteFunc(config.Changes(old, now), func(path string) bool { return config.ClassOf(path) != class })
+}
+
+func changed(keys []string) string { return strings.Join(keys, ", ") + " changed" }
+
+func (a *app) preparePlatform(old, now *config.Config) (change, error) {
+	opt := edgeOptions(now, a)
+	if err := opt.Check(); err != nil {
+		return change{}, err
+	}
+	return change{apply: func() {
+		// The options were checked.
+		_ = a.client.Reconfigure(opt)
+		if was, is := ownThing(old), ownThing(now); was != is {
+			a.own.rename(is)
+			if was != "" {
+				a.client.Unwant(was)
+			}
+			if is != "" {
+				a.client.Want(is)
+			}
+		}
+		if keys := anew(old, now, config.PlatformAnew); len(keys) > 0 {
+			a.client.Renew(changed(keys))
+		}
+	}}, nil
+}
+
+func (a *app) prepareBroker(old, now *config.Config) (change, error) {
+	opt := busOptions(now, a)
+	if err := opt.Check(); err != nil {
+		return change{}, err
+	}
+	return change{apply: func() {
+		// The options were checked.
+		_ = a.bus.Reconfigure(opt)
+		if keys := anew(old, now, config.BrokerAnew); len(keys) > 0 {
+			a.bus.Renew(changed(keys))
+		}
+	}}, nil
+}
+
+func (a *app) prepareOutbox(old, now *config.Config) (change, error) {
+	if old.Outbox == now.Outbox {
+		return change{}, nil
+	}
+	return change{apply: func() { a.outbox.SetBounds(outboxBounds(now)) }}, nil
+}
+
+func outboxBounds(c *config.Config) outbox.Bounds {
+	return outbox.Bounds{MaxBytes: int64(c.Outbox.MaxBytes), MaxAge: c.Outbox.MaxAge, HoldMax: c.Outbox.HoldMax}
+}
+
+// consoles is the console, which may move to another address, go and come.
+type consoles struct {
+	app  *app
+	ends chan error // of a console that failed
+
+	mu      sync.Mutex // guards the following
+	present *console.Console
+	ctx     context.Context // of the consoles; nil: they do not run yet
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// now gives the console that serves; nil: none.
+func (s *consoles) now() *console.Console {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.present
+}
+
+// run serves until ctx ends or a console fails.
+func (s *consoles) run(ctx context.Context) error {
+	s.mu.Lock()
+	s.ctx = ctx
+	s.startLocked()
+	s.mu.Unlock()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-s.ends:
+	}
+	s.mu.Lock()
+	if s.stop != nil {
+		s.stop()
+	}
+	s.ctx = nil
+	s.mu.Unlock()
+	s.running.Wait()
+	return err
+}
+
+func (s *consoles) startLocked() {
+	if s.present == nil || s.ctx == nil {
+		return
+	}
+	ctx, stop := context.WithCancel(s.ctx)
+	c := s.present
+	s.stop = stop
+	s.running.Go(func() {
+		if err := c.Run(ctx); err != nil {
+			select {
+			case s.ends <- err:
+			default: // one is enough
+			}
+		}
+	})
+}
+
+// prepare implements reloadable. The console's secrets are read afresh, whatever
+// else is new.
+func (s *consoles) prepare(old, now *config.Config) (change, error) {
+	if now.Console.Listen == "" {
+		return change{apply: func() { s.replace(nil) }}, nil
+	}
+	present := s.now()
+	if present != nil && old.Console.Listen == now.Console.Listen {
+		opt, err := consoleOptions(now, s.app)
+		if err != nil {
+			return change{}, err
+		}
+		made, err := present.Prepare(opt)
+		if err != nil {
+			return change{}, err
+		}
+		return change{apply: func() { present.Use(made) }}, nil
+	}
+	made, err := newConsole(now, s.app)
+	if err != nil {
+		return change{}, err
+	}
+	return change{apply: func() { s.replace(made) }, drop: made.Close}, nil
+}
+
+// replace puts another console, which listens already, in the place of the present one.
+func (s *consoles) replace(made *console.Console) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stop != nil {
+		s.stop()
+		s.stop = nil
+	}
+	s.present = made
+	s.startLocked()
+}
+
+// close gives back the address of a console that never ran.
+func (s *consoles) close() {
+	if c := s.now(); c != nil {
+		c.Close()
+	}
+}
+
+// errRunOnly says that only "thingbridge run" takes a changed configuration.
+var errRunOnly = errors.New(`the configuration of this bridge does not change; only "thingbridge run" reloads one`)
+
+// ask has the configuration reloaded for somebody who waits.
+func (a *app) askReload(ctx context.Context, why string) (any, error) {
+	if !a.reload.enabled {
+		return nil, &console.WishError{Err: errRunOnly}
+	}
+	out, err := a.reload.request(ctx, why)
+	if err != nil {
+		return nil, fmt.Errorf("reload: %w", err)
+	}
+	return out, nil
+}
