@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"thingbridge/edge/alwayson"
+	"thingbridge/edge/restjson"
 )
 
 // controlRoutes adds what a test asks of the simulator itself, without a key:
@@ -113,7 +114,7 @@ func (p *Platform) controlPushes(w http.ResponseWriter, r *http.Request) {
 	for _, v := range pushes {
 		out = append(out, jsonPush{
 			Push: v.Push, Connection: v.Connection, Received: v.Received, Name: v.Name, BaseType: v.Value.Type().String(),
-			Value: appendJSON(nil, v.Value), Time: v.Time, Quality: v.Quality, Dropped: v.Dropped,
+			Value: restjson.AppendValue(nil, v.Value), Time: v.Time, Quality: v.Quality, Dropped: v.Dropped,
 		})
 	}
 	writeJSON(w, out)
@@ -146,7 +147,7 @@ func rowJSON(t *alwayson.InfoTable) json.RawMessage {
 	row := map[string]json.RawMessage{}
 	if t != nil && len(t.Rows) > 0 {
 		for i, f := range t.Fields {
-			row[f.Name] = appendJSON(nil, t.At(0, i))
+			row[f.Name] = restjson.AppendValue(nil, t.At(0, i))
 		}
 	}
 	text, err := json.Marshal(row)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"thingbridge/edge/alwayson"
+	"thingbridge/edge/restjson"
 )
 
 // unconnected makes a platform and a connection without a socket: what it would
@@ -83,23 +84,26 @@ func FuzzRESTBody(f *testing.F) {
 		f.Add(s)
 	}
 	p, _ := unconnected(f)
-	declared := p.lookup("pump-1").inputsOf("Reset")
+	target := restjson.Target{Type: alwayson.EntityThing, Entity: "pump-1", Characteristic: alwayson.Services, Name: "Reset"}
+	if len(p.inputsOf(target)) == 0 {
+		f.Fatal("no inputs are declared")
+	}
 	f.Fuzz(func(t *testing.T, body string) {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
-		table, accepted := p.restParams(w, r, declared)
-		if accepted != (w.Code == 200 && w.Body.Len() == 0) {
-			t.Fatalf("accepted %v, answered %d", accepted, w.Code)
-		}
-		if !accepted {
+		table, bad := p.restParams(w, r, target)
+		if bad != nil {
+			if bad.Status < 400 || bad.Text == "" {
+				t.Fatalf("%q: %+v", body, bad)
+			}
 			return
 		}
 		if table != nil && len(table.Fields) < 60000 {
 			if _, err := alwayson.AppendTable(nil, table); err != nil && !strings.Contains(err.Error(), "length") {
 				t.Fatalf("%q: %v", body, err)
 			}
-			if text := appendTableJSON(nil, table); !json.Valid(text) {
+			if text := restjson.AppendTable(nil, table); !json.Valid(text) {
 				t.Fatalf("%q gives %s", body, text)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"thingbridge/edge/alwayson"
+	"thingbridge/edge/restjson"
 )
 
 // xmlEntities is the part of a platform's entity export that the simulator reads.
@@ -161,7 +162,7 @@ func (p *Platform) define(t *thing, x *xmlThing) {
 			binding: bindings[xp.Name],
 		}
 		if xp.Default != "" {
-			if v, fits := coerce(alwayson.NewString(xp.Default), pr.def.Type); fits {
+			if v, fits := restjson.Coerce(alwayson.NewString(xp.Default), pr.def.Type); fits {
 				pr.fallback = v
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"thingbridge/edge/alwayson"
+	"thingbridge/edge/restjson"
 )
 
 // params are the inputs of a service: one row, one field each.
@@ -19,19 +20,19 @@ func (p params) get(name string) alwayson.Value {
 
 // text gives an input as text, as far as it can be one.
 func (p params) text(name string) string {
-	v, _ := coerce(p.get(name), alwayson.TypeString)
+	v, _ := restjson.Coerce(p.get(name), alwayson.TypeString)
 	return strings.Clone(v.Text())
 }
 
 func (p params) number(name string, otherwise float64) float64 {
-	if v, fits := coerce(p.get(name), alwayson.TypeNumber); fits {
+	if v, fits := restjson.Coerce(p.get(name), alwayson.TypeNumber); fits {
 		return v.Number()
 	}
 	return otherwise
 }
 
 func (p params) boolean(name string, otherwise bool) bool {
-	if v, fits := coerce(p.get(name), alwayson.TypeBoolean); fits {
+	if v, fits := restjson.Coerce(p.get(name), alwayson.TypeBoolean); fits {
 		return v.Bool()
 	}
 	return otherwise
@@ -39,7 +40,7 @@ func (p params) boolean(name string, otherwise bool) bool {
 
 // millis gives a time, which may come as DATETIME, number or text.
 func (p params) millis(name string, otherwise int64) int64 {
-	if v, fits := coerce(p.get(name), alwayson.TypeDateTime); fits {
+	if v, fits := restjson.Coerce(p.get(name), alwayson.TypeDateTime); fits {
 		return v.Millis()
 	}
 	return otherwise
@@ -49,7 +50,7 @@ func (p params) millis(name string, otherwise int64) int64 {
 func (p params) table(name string) *alwayson.InfoTable {
 	v := p.get(name)
 	if v.Type() != alwayson.TypeInfoTable {
-		v, _ = coerce(v, alwayson.TypeInfoTable)
+		v, _ = restjson.Coerce(v, alwayson.TypeInfoTable)
 	}
 	return v.Table()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"thingbridge/edge/alwayson"
+	"thingbridge/edge/restjson"
 )
 
 // systemProperties are the read-only properties of every Thing; the last three
@@ -223,8 +224,8 @@ func (t *thing) writesOf(req *alwayson.Request) ([]write, *alwayson.Response) {
 		writes = append(writes, w)
 	}
 	for name, text := range raw {
-		v, fits := fromJSON(text, alwayson.FieldDefinition{Type: t.typeOfLocked(name)})
-		if !fits {
+		v, err := restjson.Value(text, alwayson.FieldDefinition{Type: t.typeOfLocked(name)})
+		if err != nil {
 			v = alwayson.Value{} // fits no property, and is refused as such below
 		}
 		w, problem := t.writeOfLocked(name, v)
@@ -259,7 +260,7 @@ func (t *thing) writeOfLocked(name string, v alwayson.Value) (write, *alwayson.R
 	if pr.def.ReadOnly {
 		return write{}, fail(alwayson.MethodNotAllowed, "property [%s] of thing [%s] is read-only", name, t.name)
 	}
-	value, fits := coerce(v, pr.def.Type)
+	value, fits := restjson.Coerce(v, pr.def.Type)
 	if !fits {
 		return write{}, fail(alwayson.BadRequest, "property [%s] of thing [%s] is a %s; the value given does not fit", name, t.name, pr.def.Type)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"thingbridge/edge/alwayson"
+	"thingbridge/edge/restjson"
 )
 
 // serve carries out a request, whoever makes it: an edge (from is its
@@ -64,8 +65,12 @@ func (p *Platform) serveService(from *conn, t *thing, req *alwayson.Request, res
 	enabled := t.enabled
 	name := req.Name
 	s := t.services[name]
-	if s != nil && s.edgeName != "" {
-		name = s.edgeName
+	var inputs []alwayson.FieldDefinition
+	if s != nil {
+		inputs = s.def.Inputs
+		if s.edgeName != "" {
+			name = s.edgeName
+		}
 	}
 	described := t.auto.Load() && len(t.services) > 0 // by its edge, which named its services
 	t.mu.Unlock()
@@ -79,9 +84,44 @@ func (p *Platform) serveService(from *conn, t *thing, req *alwayson.Request, res
 	case ep == nil:
 		respond(fail(alwayson.ServiceUnavailable, "thing [%s] is not connected", t.name))
 	default:
-		out := alwayson.ServiceRequest(alwayson.EntityThing, ep.name, name, req.Params)
-		ep.c.request(alwayson.Post, out, respond)
+		in, problem := asDeclared(req.Params, inputs)
+		if problem != nil {
+			respond(problem)
+			return
+		}
+		ep.c.request(alwayson.Post, alwayson.ServiceRequest(alwayson.EntityThing, ep.name, name, in), respond)
 	}
+}
+
+// asDeclared gives the parameters of a call as the service declares them:
+// converted to their base types and in their order, then those that are not declared.
+func asDeclared(given *alwayson.InfoTable, inputs []alwayson.FieldDefinition) (*alwayson.InfoTable, *alwayson.Response) {
+	if len(inputs) == 0 || given.Len() == 0 {
+		return given, nil
+	}
+	var cells []alwayson.Named
+	declared := map[string]bool{}
+	for _, f := range inputs {
+		declared[f.Name] = true
+		column := given.Column(f.Name)
+		if column < 0 {
+			continue
+		}
+		v := given.At(0, column)
+		if !v.IsNothing() {
+			var fits bool
+			if v, fits = restjson.Coerce(v, f.Type); !fits {
+				return nil, fail(alwayson.BadRequest, "parameter [%s] does not fit base type %s", f.Name, f.Type)
+			}
+		}
+		cells = append(cells, alwayson.Named{Name: f.Name, Value: v})
+	}
+	for i, f := range given.Fields {
+		if !declared[f.Name] {
+			cells = append(cells, alwayson.Named{Name: f.Name, Value: given.At(0, i)})
+		}
+	}
+	return alwayson.OneRow(cells...), nil
 }
 
 // Call carries out a request as REST would and waits for the answer, which may

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"thingbridge/edge/alwayson"
+	"thingbridge/edge/restjson"
 )
 
 // addProperty serves AddPropertyDefinition.
@@ -31,7 +32,7 @@ func (c *serviceCall) putProperty(update bool) *alwayson.Response {
 		},
 		logged: c.in.boolean("logged", false),
 	}
-	if v, fits := coerce(c.in.get("defaultValue"), base); fits {
+	if v, fits := restjson.Coerce(c.in.get("defaultValue"), base); fits {
 		pr.fallback = own(v)
 	}
 	if c.in.boolean("remote", false) {

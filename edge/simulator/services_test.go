@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"thingbridge/edge/alwayson"
+	"thingbridge/edge/restjson"
 )
 
 // TestServices runs each case over AlwaysOn, in order, on one platform: what a
@@ -132,7 +133,7 @@ func summary(t *alwayson.InfoTable) string {
 	var cells []string
 	for i := range t.Fields {
 		v := t.At(0, i).Unwrap()
-		s, _ := textOf(v)
+		s, _ := restjson.Text(v)
 		if v.Type() == alwayson.TypeDateTime {
 			s = fmt.Sprint(v.Millis())
 		}

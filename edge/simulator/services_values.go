@@ -4,6 +4,7 @@ import (
 	"sort"
 
 	"thingbridge/edge/alwayson"
+	"thingbridge/edge/restjson"
 )
 
 func (c *serviceCall) getValues() *alwayson.Response {
@@ -44,7 +45,7 @@ func (c *serviceCall) getValue(t alwayson.BaseType) {
 			return
 		}
 		v := alwayson.Result(resp.Content, name)
-		converted, fits := coerce(v, t)
+		converted, fits := restjson.Coerce(v, t)
 		if !fits && !v.IsNothing() {
 			c.respond(fail(alwayson.BadRequest, "property [%s] of thing [%s] is a %s, not a %s", name, c.t.name, v.Type(), t))
 			return
@@ -129,7 +130,7 @@ func (c *serviceCall) queryHistory(t alwayson.BaseType) *alwayson.Response {
 	c.t.mu.Unlock()
 	table := columns("timestamp:DATETIME", "value:"+t.String(), "quality")
 	for _, v := range c.period().pick(values) {
-		value, fits := coerce(v.Value, t)
+		value, fits := restjson.Coerce(v.Value, t)
 		if !fits {
 			return fail(alwayson.BadRequest, "property [%s] of thing [%s] is no %s", name, c.t.name, t)
 		}

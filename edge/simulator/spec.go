@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"thingbridge/edge/alwayson"
+	"thingbridge/edge/restjson"
 )
 
 // ThingSpec describes a Thing that exists from the start.
@@ -149,8 +150,7 @@ func (p *Platform) propertyFromSpec(t *thing, name string, s PropertySpec) (*pro
 	field.Fields = p.shapeFields(s.DataShape)
 	pr := &property{def: alwayson.PropertyDefinition{FieldDefinition: field, ReadOnly: s.ReadOnly}, logged: true}
 	if len(s.Default) > 0 {
-		var fits bool
-		if pr.fallback, fits = fromJSON(s.Default, field); !fits {
+		if pr.fallback, err = restjson.Value(s.Default, field); err != nil {
 			return nil, fmt.Errorf("property %s: default %s is no %s", name, s.Default, field.Type)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"thingbridge/edge/alwayson"
+	"thingbridge/edge/restjson"
 )
 
 // syncQueue synchronises the Things that a connection bound, a window of them
@@ -128,7 +129,7 @@ func (p *Platform) learn(t *thing, text string) {
 			edgeName: def.Name, push: def.Push, threshold: def.Threshold, cacheTime: -1, foldType: "NONE",
 		}}
 		if raw, ok := fallbacks[def.Name]; ok {
-			pr.fallback, _ = fromJSON(raw, def.FieldDefinition)
+			pr.fallback, _ = restjson.Value(raw, def.FieldDefinition)
 		}
 		if was := old[def.Name]; was != nil {
 			t.props[def.Name] = was

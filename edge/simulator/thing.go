@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"thingbridge/edge/alwayson"
+	"thingbridge/edge/restjson"
 )
 
 // thing is one Thing as the platform keeps it.
@@ -149,7 +150,7 @@ func (p *property) readLocked() alwayson.Value {
 
 // accept gives v under the property's own name and type; false: it does not fit.
 func (p *property) accept(v alwayson.PropertyValue) (alwayson.PropertyValue, bool) {
-	value, ok := coerce(v.Value, p.def.Type)
+	value, ok := restjson.Coerce(v.Value, p.def.Type)
 	if !ok {
 		return v, false
 	}

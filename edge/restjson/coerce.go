@@ -1,4 +1,4 @@
-package simulator
+package restjson
 
 import (
 	"bytes"
@@ -12,9 +12,9 @@ import (
 	"thingbridge/edge/alwayson"
 )
 
-// coerce gives v as base type t, the way a platform does when it stores a value
+// Coerce gives v as base type t, the way a platform does when it stores a value
 // in a property or hands a parameter to a service. False: v does not fit t.
-func coerce(v alwayson.Value, t alwayson.BaseType) (alwayson.Value, bool) {
+func Coerce(v alwayson.Value, t alwayson.BaseType) (alwayson.Value, bool) {
 	v = v.Unwrap()
 	if v.Type() == t || t == alwayson.TypeVariant {
 		return v, true
@@ -24,10 +24,10 @@ func coerce(v alwayson.Value, t alwayson.BaseType) (alwayson.Value, bool) {
 	}
 	switch {
 	case t.IsText():
-		s, ok := textOf(v)
+		s, ok := Text(v)
 		return alwayson.NewText(t, s), ok
 	case v.Type().IsText() && v.Type() == alwayson.TypeJSON:
-		return fromJSON(json.RawMessage(v.Text()), alwayson.FieldDefinition{Type: t})
+		return fitting(json.RawMessage(v.Text()), alwayson.FieldDefinition{Type: t})
 	case v.Type().IsText():
 		return fromText(v.Text(), t)
 	}
@@ -47,6 +47,12 @@ func bytesAs(b []byte, t alwayson.BaseType) alwayson.Value {
 		return alwayson.NewImage(b)
 	}
 	return alwayson.NewBlob(b)
+}
+
+// fitting is Value for those who only ask whether it fits.
+func fitting(raw json.RawMessage, f alwayson.FieldDefinition) (alwayson.Value, bool) {
+	v, err := Value(raw, f)
+	return v, err == nil
 }
 
 // numberAs converts among NUMBER, INTEGER, LONG, DATETIME and BOOLEAN.
@@ -80,8 +86,8 @@ func numberAs(v alwayson.Value, t alwayson.BaseType) (alwayson.Value, bool) {
 	return alwayson.NewBoolean(f != 0), true
 }
 
-// textOf writes a value as the platform shows it in a text.
-func textOf(v alwayson.Value) (string, bool) {
+// Text writes a value as the platform shows it in a text.
+func Text(v alwayson.Value) (string, bool) {
 	switch v.Type() {
 	case alwayson.TypeNumber:
 		return strconv.FormatFloat(v.Number(), 'g', -1, 64), true
@@ -92,7 +98,7 @@ func textOf(v alwayson.Value) (string, bool) {
 	case alwayson.TypeDateTime:
 		return time.UnixMilli(v.Millis()).UTC().Format("2006-01-02T15:04:05.000Z07:00"), true
 	case alwayson.TypeLocation, alwayson.TypeInfoTable:
-		return string(appendJSON(nil, v)), true
+		return string(AppendValue(nil, v)), true
 	}
 	return v.Text(), v.Type().IsText()
 }
@@ -125,7 +131,7 @@ func fromText(s string, t alwayson.BaseType) (alwayson.Value, bool) {
 		b, err := base64.StdEncoding.DecodeString(s)
 		return bytesAs(b, t), err == nil
 	case alwayson.TypeInfoTable:
-		return fromJSON(json.RawMessage(s), alwayson.FieldDefinition{Type: t})
+		return fitting(json.RawMessage(s), alwayson.FieldDefinition{Type: t})
 	}
 	return alwayson.Value{}, false
 }
@@ -133,7 +139,7 @@ func fromText(s string, t alwayson.BaseType) (alwayson.Value, bool) {
 // locationFromText reads "latitude,longitude[,elevation]" or a JSON object.
 func locationFromText(s string) (alwayson.Value, bool) {
 	if strings.HasPrefix(s, "{") {
-		return fromJSON(json.RawMessage(s), alwayson.FieldDefinition{Type: alwayson.TypeLocation})
+		return fitting(json.RawMessage(s), alwayson.FieldDefinition{Type: alwayson.TypeLocation})
 	}
 	parts := strings.Split(s, ",")
 	if len(parts) != 2 && len(parts) != 3 {
@@ -149,8 +155,8 @@ func locationFromText(s string) (alwayson.Value, bool) {
 	return alwayson.NewLocation(alwayson.Location{Latitude: f[0], Longitude: f[1], Elevation: f[2]}), true
 }
 
-// infer gives a JSON value the base type that it looks like.
-func infer(raw json.RawMessage) alwayson.BaseType {
+// Infer gives a JSON value the base type that it looks like.
+func Infer(raw json.RawMessage) alwayson.BaseType {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 {
 		return alwayson.TypeNothing
@@ -191,7 +197,7 @@ func isLocation(keys map[string]json.RawMessage) bool {
 	for k, v := range keys {
 		switch k {
 		case "latitude", "longitude", "elevation":
-			if infer(v) != alwayson.TypeNumber {
+			if Infer(v) != alwayson.TypeNumber {
 				return false
 			}
 		case "units":
