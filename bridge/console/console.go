@@ -8,14 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/net/netutil"
+
+	"thingbridge/bridge/httpd"
 )
 
 // Link is one of the bridge's two connections.
@@ -80,7 +79,7 @@ type Options struct {
 const DefaultListen = "127.0.0.1:8480"
 
 // ErrOpen is the refusal to listen beyond loopback without authentication.
-var ErrOpen = errors.New("the console would be open to the network: set a token, or a user name and password, or listen on 127.0.0.1")
+var ErrOpen = httpd.ErrOpen
 
 func (o *Options) fill() {
 	if o.Listen == "" {
@@ -106,99 +105,57 @@ func (o *Options) fill() {
 	}
 }
 
-func (o *Options) check() error {
-	host, _, err := net.SplitHostPort(o.Listen)
-	switch {
-	case err != nil:
-		return fmt.Errorf("listen address %q: %w; expected host:port", o.Listen, err)
-	case o.Source == nil:
-		return errors.New("no source")
-	case (o.Username == "") != (o.Password == ""):
-		return errors.New("a user name needs a password, and a password a user name")
-	case !o.authenticates() && !isLoopback(host):
-		return fmt.Errorf("listen address %q: %w", o.Listen, ErrOpen)
-	}
-	return nil
-}
-
-func (o *Options) authenticates() bool { return o.Token != "" || o.Password != "" }
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+func (o *Options) access() httpd.Access {
+	return httpd.Access{Listen: o.Listen, Token: o.Token, Username: o.Username, Password: o.Password, Hosts: o.Hosts}
 }
 
 // Console is the HTTP server. It can be run once.
 type Console struct {
-	opt      Options
-	guard    *guard
-	handler  http.Handler
-	calls    chan struct{}
-	listener atomic.Pointer[net.Listener]
-	newest   atomic.Pointer[Console] // whose handlers serve since Use; nil: our own
+	opt     Options
+	guard   *httpd.Guard
+	handler http.Handler
+	calls   chan struct{}
+	server  *httpd.Server
+	newest  atomic.Pointer[Console] // whose handlers serve since Use; nil: our own
 }
 
 // New checks o and makes a Console that does nothing until Listen or Run.
 func New(o Options) (*Console, error) {
 	o.fill()
-	if err := o.check(); err != nil {
+	access := o.access()
+	err := access.Check()
+	if err == nil && o.Source == nil {
+		err = errors.New("no source")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
 	c := &Console{opt: o, calls: make(chan struct{}, o.Calls)}
-	c.guard = newGuard(&c.opt)
+	c.guard = httpd.NewGuard(access, func(w http.ResponseWriter, _ *http.Request, status int, text string) { fail(w, status, text) })
 	c.handler = c.routes()
+	c.server = &httpd.Server{
+		Address: o.Listen, Handler: c, Connections: o.Connections,
+		AnswerTime: o.CallTimeout, StopTimeout: o.StopTimeout, Logger: o.Logger,
+	}
 	return c, nil
 }
 
 // Listen takes the address, so that Addr is known; Run does it where it was not done.
 func (c *Console) Listen() error {
-	if c.listener.Load() != nil {
-		return nil
-	}
-	l, err := net.Listen("tcp", c.opt.Listen)
-	if err != nil {
+	if err := c.server.Listen(); err != nil {
 		return fmt.Errorf("console: %w", err)
 	}
-	c.listener.Store(&l)
 	return nil
 }
 
 // Addr is where it listens; nil before Listen.
-func (c *Console) Addr() net.Addr {
-	if l := c.listener.Load(); l != nil {
-		return (*l).Addr()
-	}
-	return nil
-}
+func (c *Console) Addr() net.Addr { return c.server.Addr() }
 
 // Run serves until ctx ends.
 func (c *Console) Run(ctx context.Context) error {
-	if err := c.Listen(); err != nil {
-		return err
-	}
-	l := netutil.LimitListener(*c.listener.Load(), c.opt.Connections)
-	server := &http.Server{
-		Handler:           c,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second,
-		WriteTimeout:      c.opt.CallTimeout + 15*time.Second,
-		IdleTimeout:       60 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(c.opt.Logger.Handler(), slog.LevelDebug),
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
-	select {
-	case err := <-ended:
+	if err := c.server.Run(ctx); err != nil {
 		return fmt.Errorf("console: %w", err)
-	case <-ctx.Done():
 	}
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opt.StopTimeout)
-	defer cancel()
-	if server.Shutdown(limit) != nil {
-		server.Close()
-	}
-	<-ended
 	return nil
 }
 
@@ -213,7 +170,7 @@ func (c *Console) routes() http.Handler {
 	inner.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "nothing here; see /api/v1/status, /api/v1/things, /metrics, /healthz and /readyz")
 	})
-	guarded := c.guard.wrap(inner)
+	guarded := c.guarded(inner)
 
 	outer := http.NewServeMux()
 	outer.HandleFunc("/healthz", only("GET", c.healthz))
@@ -224,7 +181,7 @@ func (c *Console) routes() http.Handler {
 			ErrorLog: slog.NewLogLogger(c.opt.Logger.Handler(), slog.LevelWarn),
 		})
 		if !c.opt.MetricsPublic {
-			metrics = c.guard.wrap(metrics)
+			metrics = c.guarded(metrics)
 		}
 		outer.HandleFunc("/metrics", only("GET", metrics.ServeHTTP))
 	}
@@ -244,19 +201,23 @@ func only(method string, next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// ownHosts are the names that the Host header may have.
-func ownHosts(o *Options) map[string]bool {
-	hosts := map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true}
-	if host, _, err := net.SplitHostPort(o.Listen); err == nil && host != "" {
-		hosts[strings.ToLower(host)] = true
-		if !isLoopback(host) {
-			if name, err := os.Hostname(); err == nil {
-				hosts[strings.ToLower(name)] = true
-			}
-		}
-	}
-	for _, h := range o.Hosts {
-		hosts[strings.ToLower(h)] = true
-	}
-	return hosts
+// guarded gives next behind the guard, with a bound on the body.
+func (c *Console) guarded(next http.Handler) http.Handler {
+	return c.guard.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, c.opt.BodyLimit)
+		next.ServeHTTP(w, r)
+	}))
+}
+
+func withHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
 }

@@ -44,11 +44,7 @@ type Prepared struct{ console *Console }
 func (c *Console) Use(p *Prepared) { c.newest.Store(p.console) }
 
 // Close gives back the address of a Console that is not run.
-func (c *Console) Close() {
-	if l := c.listener.Load(); l != nil {
-		(*l).Close()
-	}
-}
+func (c *Console) Close() { c.server.Close() }
 
 // ServeHTTP implements http.Handler.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -1,47 +1,89 @@
-package console
+package httpd
 
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 )
 
-// guard lets requests through to what is not open to everybody.
-type guard struct {
-	opt    *Options
+// Access says whom a listener lets in.
+type Access struct {
+	Listen             string // host:port
+	Token              string
+	TokenHeader        string // a header that may carry the token, beside Authorization; empty: none
+	Username, Password string
+	Hosts              []string // names, besides our own, that the Host header may have
+}
+
+// ErrOpen is the refusal to listen beyond loopback without authentication.
+var ErrOpen = errors.New("it would be open to the network: set a token, or a user name and password, or listen on 127.0.0.1")
+
+// Check says what is wrong with a.
+func (a *Access) Check() error {
+	host, _, err := net.SplitHostPort(a.Listen)
+	switch {
+	case err != nil:
+		return fmt.Errorf("listen address %q: %w; expected host:port", a.Listen, err)
+	case (a.Username == "") != (a.Password == ""):
+		return errors.New("a user name needs a password, and a password a user name")
+	case !a.Authenticates() && !isLoopback(host):
+		return fmt.Errorf("listen address %q: %w", a.Listen, ErrOpen)
+	}
+	return nil
+}
+
+// Authenticates reports whether callers have to log in.
+func (a *Access) Authenticates() bool { return a.Token != "" || a.Password != "" }
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+// Guard lets requests through to what is not open to everybody.
+type Guard struct {
+	access Access
+	fail   Fail
 	hosts  map[string]bool
 	origin *http.CrossOriginProtection
 }
 
-func newGuard(o *Options) *guard {
-	return &guard{opt: o, hosts: ownHosts(o), origin: http.NewCrossOriginProtection()}
+// Fail writes the answer to a request that is not let through.
+type Fail func(w http.ResponseWriter, r *http.Request, status int, text string)
+
+// NewGuard makes the guard of a checked Access.
+func NewGuard(a Access, fail Fail) *Guard {
+	return &Guard{access: a, fail: fail, hosts: ownHosts(&a), origin: http.NewCrossOriginProtection()}
 }
 
-func (g *guard) wrap(next http.Handler) http.Handler {
+// Wrap gives next behind the guard.
+func (g *Guard) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token := g.hasToken(r)
+		in := g.hasToken(r) || g.hasPassword(r)
 		switch {
-		case !token && !g.knownHost(r.Host):
-			fail(w, http.StatusMisdirectedRequest, "the Host header names another host; use the address, or list the name under the console's hosts")
-		case g.opt.authenticates() && !token && !g.hasPassword(r):
-			if g.opt.Password != "" {
+		case !in && !g.knownHost(r.Host):
+			g.fail(w, r, http.StatusMisdirectedRequest, "the Host header names another host; use the address that is listened on, or log in")
+		case !in && g.access.Authenticates():
+			if g.access.Password != "" {
 				w.Header().Set("WWW-Authenticate", `Basic realm="thingbridge", charset="UTF-8"`)
 			} else {
 				w.Header().Set("WWW-Authenticate", `Bearer realm="thingbridge"`)
 			}
-			fail(w, http.StatusUnauthorized, "a token, or a user name and password, is needed")
+			g.fail(w, r, http.StatusUnauthorized, "a token, or a user name and password, is needed")
 		case g.origin.Check(r) != nil:
-			fail(w, http.StatusForbidden, "requests that change something are not taken from other sites' pages")
+			g.fail(w, r, http.StatusForbidden, "requests that change something are not taken from other sites' pages")
 		default:
-			r.Body = http.MaxBytesReader(w, r.Body, g.opt.BodyLimit)
 			next.ServeHTTP(w, r)
 		}
 	})
 }
 
-func (g *guard) knownHost(hostport string) bool {
+func (g *Guard) knownHost(hostport string) bool {
 	host := hostport
 	if h, _, err := net.SplitHostPort(hostport); err == nil {
 		host = h
@@ -52,20 +94,26 @@ func (g *guard) knownHost(hostport string) bool {
 	}
 	// An address cannot be made to point elsewhere. Beyond loopback it may be
 	// any of the machine's, or of what forwards to it.
-	return g.opt.authenticates() && net.ParseIP(host) != nil
+	return g.access.Authenticates() && net.ParseIP(host) != nil
 }
 
-func (g *guard) hasToken(r *http.Request) bool {
-	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	return ok && g.opt.Token != "" && strings.EqualFold(scheme, "Bearer") && same(token, g.opt.Token)
-}
-
-func (g *guard) hasPassword(r *http.Request) bool {
-	user, password, ok := r.BasicAuth()
-	if !ok || g.opt.Password == "" {
+func (g *Guard) hasToken(r *http.Request) bool {
+	if g.access.Token == "" {
 		return false
 	}
-	userOK, passwordOK := same(user, g.opt.Username), same(password, g.opt.Password)
+	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if ok && strings.EqualFold(scheme, "Bearer") && same(token, g.access.Token) {
+		return true
+	}
+	return g.access.TokenHeader != "" && same(r.Header.Get(g.access.TokenHeader), g.access.Token)
+}
+
+func (g *Guard) hasPassword(r *http.Request) bool {
+	user, password, ok := r.BasicAuth()
+	if !ok || g.access.Password == "" {
+		return false
+	}
+	userOK, passwordOK := same(user, g.access.Username), same(password, g.access.Password)
 	return userOK && passwordOK
 }
 
@@ -75,15 +123,19 @@ func same(a, b string) bool {
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
-func withHeaders(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r)
-	})
+// ownHosts are the names that the Host header may have.
+func ownHosts(a *Access) map[string]bool {
+	hosts := map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true}
+	if host, _, err := net.SplitHostPort(a.Listen); err == nil && host != "" {
+		hosts[strings.ToLower(host)] = true
+		if !isLoopback(host) {
+			if name, err := os.Hostname(); err == nil {
+				hosts[strings.ToLower(name)] = true
+			}
+		}
+	}
+	for _, h := range a.Hosts {
+		hosts[strings.ToLower(h)] = true
+	}
+	return hosts
 }
