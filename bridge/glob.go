@@ -1,10 +1,11 @@
 package bridge
 
 import (
-	"strings"
-
 	"crypto/rand"
 	"encoding/binary"
+	"strings"
+
+	"thingbridge/bridge/permit"
 )
 
 // globs is a list of patterns with * (any run of characters) and ? (one byte).
@@ -32,36 +33,11 @@ func (g globs) match(name string) bool {
 		name = strings.ToLower(name)
 	}
 	for _, p := range g.patterns {
-		if globMatch(p, name) {
+		if permit.Match(p, name) {
 			return true
 		}
 	}
 	return false
-}
-
-// globMatch is linear in len(p)*len(s) at worst: it remembers the last * only.
-func globMatch(p, s string) bool {
-	star, mark := -1, 0
-	i, j := 0, 0
-	for j < len(s) {
-		switch {
-		case i < len(p) && p[i] == '*':
-			star, mark = i, j
-			i++
-		case i < len(p) && (p[i] == '?' || p[i] == s[j]):
-			i++
-			j++
-		case star >= 0:
-			mark++
-			i, j = star+1, mark
-		default:
-			return false
-		}
-	}
-	for i < len(p) && p[i] == '*' {
-		i++
-	}
-	return i == len(p)
 }
 
 // permission is an allow list and a deny list; deny wins, an empty allow list

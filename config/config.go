@@ -21,6 +21,7 @@ type Config struct {
 	Deny      Deny      `mapstructure:"deny"`
 	Provision Provision `mapstructure:"provision"`
 	Console   Console   `mapstructure:"console"`
+	REST      REST      `mapstructure:"rest"`
 	Log       Log       `mapstructure:"log"`
 
 	File         string            `mapstructure:"-"` // the file it was read from; empty: none
@@ -132,6 +133,16 @@ type Console struct {
 	AllowCalls    bool   `mapstructure:"allow_calls"`    // the API may call services of devices
 	MetricsPublic bool   `mapstructure:"metrics_public"` // /metrics without log-in
 	Pprof         bool   `mapstructure:"pprof"`          // Go's profiles under /debug/pprof/
+}
+
+// REST is the listener that forwards the platform's REST over the WebSocket.
+type REST struct {
+	Listen   string    `mapstructure:"listen"` // host:port; empty: no listener
+	Token    Secret    `mapstructure:"token"`
+	Username string    `mapstructure:"username"`
+	Password Secret    `mapstructure:"password"`
+	TLS      ServerTLS `mapstructure:"tls"`
+	Allow    []string  `mapstructure:"allow"` // as [permit.ParseRule] reads them; empty: nothing is forwarded
 }
 
 // LogLevel is the least severe level that is written.

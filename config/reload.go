@@ -42,6 +42,7 @@ var classes = []struct {
 	{"deny", Restart},
 	{"provision", Restart},
 	{"console", AtOnce},
+	{"rest", Restart},
 	{"log", AtOnce},
 	{ProfilesKey, Restart},
 }

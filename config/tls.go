@@ -28,6 +28,21 @@ type TLS struct {
 	MinVersion TLSVersion `mapstructure:"min_version"` // 1.2 or 1.3
 }
 
+// ServerTLS is how a listener of the bridge proves itself to those who connect.
+type ServerTLS struct {
+	Cert       Material   `mapstructure:"cert"` // certificate chain; empty: no TLS
+	Key        Material   `mapstructure:"key"`
+	MinVersion TLSVersion `mapstructure:"min_version"` // 1.2 or 1.3
+}
+
+// IsSet reports whether TLS is spoken at all.
+func (t ServerTLS) IsSet() bool { return t.Cert.IsSet() || t.Key.IsSet() }
+
+// Config reads the files afresh.
+func (t ServerTLS) Config() (*tls.Config, error) {
+	return TLS{Cert: t.Cert, Key: t.Key, MinVersion: t.MinVersion, Verify: true}.Config("")
+}
+
 // Material is PEM: the path of a file, a reference to it, or the text itself.
 // It is read again at each use. A literal text prints as <secret>.
 type Material struct{ source Secret }

@@ -83,19 +83,10 @@ func (w *walker) first(key *yaml.Node, seen map[string]*yaml.Node, path string) 
 	return false
 }
 
-// unsupported are keys that have a place in the file but nothing behind them here.
-var unsupported = map[string]string{
-	"rest": "the local REST listener is not part of this version",
-}
-
 func (w *walker) unknown(key *yaml.Node, path string, known []string) {
 	full := join(path, key.Value)
 	if key.Kind != yaml.ScalarNode {
 		w.report(key, path, "has a key that is "+describe(key), "keys that are texts")
-		return
-	}
-	if why, ok := unsupported[full]; ok {
-		w.report(key, full, "is not supported: "+why, "no such key")
 		return
 	}
 	if key.Value == "<<" {

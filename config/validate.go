@@ -18,6 +18,7 @@ func (l *loader) validate(c *Config) {
 	l.limits(&c.Limits)
 	l.names(c)
 	l.console(&c.Console)
+	l.rest(c)
 	word(l, "log.level", c.Log.Level, LogDebug, LogInfo, LogWarn, LogError)
 	word(l, "log.format", c.Log.Format, LogAuto, LogText, LogJSON)
 	l.configFile(c)
@@ -202,22 +203,27 @@ func (l *loader) tls(path string, t TLS) {
 	if !t.Verify && !l.bad(path+".verify") {
 		l.caution(path+".verify", "is false: anybody in between can read and change everything, the secrets too", "true, with ca for a CA of your own")
 	}
-	if t.Cert.IsSet() != t.Key.IsSet() {
-		missing, there := path+".key", path+".cert"
-		if t.Key.IsSet() {
-			missing, there = there, missing
-		}
-		l.fault(there, "is set without "+missing, "both")
-	} else if _, err := (TLS{Cert: t.Cert, Key: t.Key}).Config(""); err != nil {
-		l.fault(path+".cert", err.Error(), "PEM files that are there and belong together")
-	}
+	l.pair(path, t.Cert, t.Key)
 	if _, err := (TLS{CA: t.CA}).Config(""); err != nil {
 		l.fault(path+".ca", strings.TrimPrefix(err.Error(), "ca: "), "a PEM file with one or more certificates")
 	}
-	if t.Key.source.IsSet() && strings.Contains(t.Key.String(), masked) {
+}
+
+// pair checks a certificate and its key.
+func (l *loader) pair(path string, cert, key Material) {
+	if cert.IsSet() != key.IsSet() {
+		missing, there := path+".key", path+".cert"
+		if key.IsSet() {
+			missing, there = there, missing
+		}
+		l.fault(there, "is set without "+missing, "both")
+	} else if _, err := (TLS{Cert: cert, Key: key}).Config(""); err != nil {
+		l.fault(path+".cert", err.Error(), "PEM files that are there and belong together")
+	}
+	if key.source.IsSet() && strings.Contains(key.String(), masked) {
 		l.caution(path+".key", literalWarning, "the path of a file")
 	}
-	for _, file := range t.Key.files() {
+	for _, file := range key.files() {
 		l.permissions(path+".key", file)
 	}
 }

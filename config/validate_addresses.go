@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"os"
@@ -144,33 +143,6 @@ func (l *loader) thingName(path, name string) {
 		l.fault(path, err.Error(), "a name that ThingWorx accepts")
 	case made != name:
 		l.fault(path, fmt.Sprintf("%q is not a name that ThingWorx accepts", name), fmt.Sprintf("for example %q", made))
-	}
-}
-
-func (l *loader) console(c *Console) {
-	if c.Token.IsSet() {
-		l.secretValue("console.token", c.Token)
-	}
-	if c.Password.IsSet() {
-		l.secretValue("console.password", c.Password)
-	}
-	switch {
-	case c.Username != "" && !c.Password.IsSet():
-		l.fault("console.username", "is set without console.password", "both")
-	case c.Username == "" && c.Password.IsSet():
-		l.fault("console.password", "is set without console.username", "both")
-	}
-	if c.Listen == "" {
-		return
-	}
-	host, port, err := net.SplitHostPort(c.Listen)
-	if n, portErr := strconv.Atoi(port); err != nil || portErr != nil || n < 0 || n > 65535 {
-		l.fault("console.listen", fmt.Sprintf("%q is not host:port", c.Listen), "for example 127.0.0.1:8480, or nothing for no listener")
-		return
-	}
-	if !isLoopback(host) && !c.Token.IsSet() && !c.Password.IsSet() {
-		l.fault("console.listen", fmt.Sprintf("%q can be reached from other machines and nobody has to log in", c.Listen),
-			"console.token, or console.username and console.password, or a loopback address")
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"thingbridge/bridge"
 	"thingbridge/bridge/mqttbus"
 	"thingbridge/bridge/outbox"
+	"thingbridge/bridge/rest"
 	"thingbridge/bridge/store"
 	"thingbridge/config"
 	"thingbridge/edge"
@@ -36,6 +37,7 @@ type app struct {
 	client   *edge.Client
 	own      *ownThingHandler
 	consoles *consoles
+	rest     *rest.REST // nil: none
 }
 
 // waitingQueue is an outbox of either mode.
@@ -100,6 +102,11 @@ func newApp(c *config.Config, log *slog.Logger, opt appOptions) (_ *app, err err
 			return nil, err
 		}
 	}
+	if c.REST.Listen != "" {
+		if a.rest, err = newREST(c, a); err != nil {
+			return nil, err
+		}
+	}
 	a.addParts()
 	return a, nil
 }
@@ -129,6 +136,9 @@ func (a *app) run(ctx context.Context) error {
 	if a.reload.enabled {
 		start("config", work, a.reload.run)
 	}
+	if a.rest != nil {
+		start("rest", sides, a.rest.Run)
+	}
 	bridgeErr := a.bridge.Run(work)
 	leave()
 	parts.Wait()
@@ -143,6 +153,9 @@ func (a *app) run(ctx context.Context) error {
 func (a *app) close() error {
 	var errs []error
 	a.consoles.close()
+	if a.rest != nil {
+		a.rest.Close()
+	}
 	if a.outbox != nil {
 		errs = append(errs, a.outbox.Close())
 	}

@@ -193,12 +193,16 @@ func newConsole(c *config.Config, a *app) (*console.Console, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := made.Listen(); errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%w; another program listens there: choose another console.listen, or stop it", err)
-	} else if err != nil {
-		return nil, err
+	return made, listen(made.Listen, "console.listen")
+}
+
+// listen takes an address and says what to do when it is in use.
+func listen(take func() error, key string) error {
+	err := take()
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w; another program listens there: choose another %s, or stop it", err, key)
 	}
-	return made, nil
+	return err
 }
 
 // bridgeLater is a bridge that the outbox asks and that is not made yet.
