@@ -3,9 +3,7 @@ package simulator
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -238,5 +236,3 @@ func (p *Platform) abort(w http.ResponseWriter) {
 	}
 	http.Error(w, "cut on command", http.StatusServiceUnavailable)
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
