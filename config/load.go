@@ -24,6 +24,7 @@ const maxFile = 16 << 20
 type Options struct {
 	File  string         // its path; empty: no file, defaults and environment alone
 	Flags *pflag.FlagSet // with the flags of [AddFlags]; nil: none
+	Here  bool           // the bridge is to run here: look at what data_dir names
 }
 
 // Load reads a configuration and checks all of it. The Config is nil when any

@@ -14,6 +14,7 @@ import (
 func (l *loader) validate(c *Config) {
 	l.platform(&c.Platform)
 	l.mqtt(&c.MQTT)
+	l.dataDir(c.DataDir)
 	l.outbox(c)
 	l.limits(&c.Limits)
 	l.names(c)

@@ -19,7 +19,7 @@ func checkCommand() *cobra.Command {
 	configFlags(cmd)
 	cmd.RunE = action(func(cmd *cobra.Command, _ []string) error {
 		file := configFile(cmd)
-		c, problems := config.Load(config.Options{File: file, Flags: cmd.Flags()})
+		c, problems := config.Load(config.Options{File: file, Flags: cmd.Flags(), Here: true})
 		tell(cmd.OutOrStdout(), problems)
 		warnings := 0
 		for _, p := range problems {

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"thingbridge/edge"
+	"thingbridge/edge/alwayson"
 )
 
 // startDemo runs a demo on free ports until the test ends.
@@ -114,5 +117,26 @@ func TestTheReadmeShowsTheDemosLines(t *testing.T) {
 	}
 	if n != 7 {
 		t.Errorf("%d lines, want 7", n)
+	}
+}
+
+// binder is as much of a bridge as hears of binds.
+type binder struct{ edge.Handler }
+
+func (binder) BindChanged(string, alwayson.BindState, string) {}
+
+func TestTheDemoTellsOfAThingThatComesAndGoesBetweenTwoLooks(t *testing.T) {
+	var out strings.Builder
+	s := newStory(&out, nil, nil)
+	w := &watcher{Handler: binder{}, story: s}
+	w.BindChanged("quick", alwayson.Binding, "")
+	w.BindChanged("quick", alwayson.Bound, "")
+	w.BindChanged("*serial-7", alwayson.Bound, "") // bound by its identifier: the platform says what it is called
+	s.isBound("quick", false)                      // what the next look finds
+	want := []string{"bound    quick is a Thing of the platform now", "unbound  quick has gone"}
+	for i, line := range strings.Split(strings.TrimSpace(out.String()), "\n") {
+		if i >= len(want) || !strings.HasSuffix(line, want[i]) {
+			t.Errorf("line %d is %q", i, line)
+		}
 	}
 }

@@ -40,7 +40,7 @@ func configFile(cmd *cobra.Command) string {
 // gives a failure.
 func loadConfig(cmd *cobra.Command) (*config.Config, error) {
 	file := configFile(cmd)
-	c, problems := config.Load(config.Options{File: file, Flags: cmd.Flags()})
+	c, problems := config.Load(config.Options{File: file, Flags: cmd.Flags(), Here: true})
 	tell(cmd.ErrOrStderr(), problems)
 	if c != nil {
 		return c, nil

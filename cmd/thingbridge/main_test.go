@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,6 +81,12 @@ func TestCommandsGiveTheirExitStatus(t *testing.T) {
 	secretless := write(t, "secretless.yaml", "platform: {app_key: \"${file:/no/such/key}\"}\n")
 	odd := write(t, "odd.yaml", "profiles: [{preset: odd}]\n")
 	empty := write(t, "empty.yaml", "")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	taken := listener.Addr().String()
 	bad := write(t, "bad.yaml", goodConfig+"mqtt: {}\nlimits: {things: many}\n")
 	for name, test := range map[string]struct {
 		args   []string
@@ -106,6 +113,8 @@ func TestCommandsGiveTheirExitStatus(t *testing.T) {
 		"config print into an empty file":    {[]string{"config", "print", "--config", empty}, 0, "# The connection to the MQTT broker.", "is not set"},
 		"config print masks":                 {[]string{"config", "print", "--config", good}, 0, "app_key: <secret>", "a-key-of-the-test"},
 		"config print with a flag":           {[]string{"config", "print", "--config", good, "--mqtt-client-id", "other"}, 0, "client_id: other", "main-test"},
+		"config print into a new file":       {[]string{"config", "print", "--output", filepath.Join(t.TempDir(), "new.yaml")}, 0, "", "client_id"},
+		"config print never overwrites":      {[]string{"config", "print", "--output", good}, 1, "good.yaml is there already and stays as it is", ""},
 		"config print of a bad file":         {[]string{"config", "print", "--config", bad}, 0, "limits.things", ""},
 		"presets":                            {[]string{"presets"}, 0, "native", ""},
 		"one preset":                         {[]string{"presets", "native"}, 0, "things/{thing}/announce", ""},
@@ -120,12 +129,14 @@ func TestCommandsGiveTheirExitStatus(t *testing.T) {
 		"explain where a secret is absent":   {[]string{"explain", "--config", secretless, "things/p/announce", "{}"}, 0, "announced p", "no such file"},
 		"explain where a profile is wrong":   {[]string{"explain", "--config", odd, "things/p/announce", "{}"}, 1, "odd.yaml:1:21: profiles[0].preset: there is no preset", "announced"},
 		"cases":                              {[]string{"test", cases}, 0, "ok    ", "FAIL"},
-		"a case that fails":                  {[]string{"test", filepath.Dir(wrong)}, 1, "got:\n    announced p by", ""},
+		"a case that fails":                  {[]string{"test", filepath.Dir(wrong)}, 1, "- nothing\n  + announced p by", ""},
 		"no cases":                           {[]string{"test", t.TempDir()}, 1, "there is no case", ""},
 		"devices of an unknown family":       {[]string{"simulate", "devices", "--family", "x"}, 1, `family "x" is not known`, ""},
 		"no devices":                         {[]string{"simulate", "devices", "--count", "-1"}, 1, "negative", ""},
 		"a platform with an odd flag":        {[]string{"simulate", "platform", "--sync", "odd"}, 1, "old, new or both", ""},
 		"a platform on an odd address":       {[]string{"simulate", "platform", "--listen", "x:y:z"}, 1, "x:y:z", ""},
+		"a platform on an address in use":    {[]string{"simulate", "platform", "--listen", taken}, 1, "choose another address with --listen", ""},
+		"check of a file as data directory":  {[]string{"check", "--config", good, "--data-dir", good}, 1, "data_dir: is a file", ""},
 		"a platform that is auto and strict": {[]string{"simulate", "platform", "--auto", "--strict"}, 2, "exclude each other", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -49,6 +50,9 @@ func simulatePlatformCommand() *cobra.Command {
 	cmd.RunE = action(func(cmd *cobra.Command, _ []string) error {
 		opt.Logger = newLogger(cmd.ErrOrStderr(), config.Log{Level: level(verbose), Format: config.LogAuto})
 		p, err := simulator.New(opt)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return fmt.Errorf("%w; another program listens there: choose another address with --listen, or stop it", err)
+		}
 		if err != nil {
 			return err
 		}

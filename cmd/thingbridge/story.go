@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,7 +25,8 @@ type story struct {
 	ours     []string // the simulated devices
 	places   demoPlaces
 
-	mu sync.Mutex // one line at a time
+	mu    sync.Mutex // one line at a time
+	bound map[string]bool
 }
 
 type demoPlaces struct {
@@ -33,22 +35,27 @@ type demoPlaces struct {
 }
 
 func newStory(out io.Writer, p *simulator.Platform, ours []string) *story {
-	return &story{out: out, platform: p, ours: ours}
+	return &story{out: out, platform: p, ours: ours, bound: map[string]bool{}}
 }
 
 func (s *story) line(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.lineLocked(format, args...)
+}
+
+func (s *story) lineLocked(format string, args ...any) {
 	fmt.Fprintf(s.out, time.Now().Format("15:04:05")+"  "+format+"\n", args...)
 }
 
 // run tells until ctx ends.
 func (s *story) run(ctx context.Context) {
+	s.mu.Lock()
 	fmt.Fprint(s.out, s.welcome())
+	s.mu.Unlock()
 	ticker := time.NewTicker(250 * time.Millisecond)
 	defer ticker.Stop()
 	shown := map[string]alwayson.PropertyValue{}
-	bound := map[string]bool{}
 	called := false
 	var last time.Time
 	for {
@@ -56,7 +63,7 @@ func (s *story) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			s.bindings(bound)
+			s.bindings()
 			if s.values(shown, now, last) {
 				last = now
 			}
@@ -69,16 +76,24 @@ func (s *story) run(ctx context.Context) {
 }
 
 // bindings tells which Things are bound now and which are no longer.
-func (s *story) bindings(bound map[string]bool) {
+func (s *story) bindings() {
 	for _, t := range s.platform.Things() {
-		switch {
-		case t.Connected && !bound[t.Name]:
-			s.line("bound    %s is a Thing of the platform now", t.Name)
-		case !t.Connected && bound[t.Name]:
-			s.line("unbound  %s has gone", t.Name)
-		}
-		bound[t.Name] = t.Connected
+		s.isBound(t.Name, t.Connected)
 	}
+}
+
+// isBound tells a change. It hears of each bind as it happens and of what the
+// platform has now and then, so that a Thing which comes and goes in between shows.
+func (s *story) isBound(name string, now bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case now && !s.bound[name]:
+		s.lineLocked("bound    %s is a Thing of the platform now", name)
+	case !now && s.bound[name]:
+		s.lineLocked("unbound  %s has gone", name)
+	}
+	s.bound[name] = now
 }
 
 // values tells each new value of the user's own devices, and now and then one of
@@ -127,8 +142,11 @@ type watcher struct {
 
 func (w *watcher) BindChanged(name string, state alwayson.BindState, reason string) {
 	w.Handler.BindChanged(name, state, reason)
-	if state == alwayson.Refused {
+	switch {
+	case state == alwayson.Refused:
 		w.story.line("refused  %s: %s", name, reason)
+	case state == alwayson.Bound && !strings.HasPrefix(name, "*"): // an identifier is not what the Thing is called
+		w.story.isBound(name, true)
 	}
 }
 

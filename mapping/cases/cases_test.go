@@ -22,7 +22,7 @@ func TestASilentDeviceAndAnEcho(t *testing.T) {
 	for text, want := range map[string]string{
 		"-- call p Go --\n{}\n-- elapse 9s --\n-- elapse 1s --\n-- want --\n":                                              "p.Go ends: nobody answered in time",
 		"-- call p Go --\n{}\n-- elapse 10s --\n-- message things/p/services/Go/reply/request-1 --\n{}\n-- want --\n":      "nobody waits for it",
-		"-- write p v --\n5\n-- message things/p/properties/v --\n4\n-- message things/p/properties/v --\n5\n-- want --\n": "p.v = NUMBER 5\n      p.v ends: done",
+		"-- write p v --\n5\n-- message things/p/properties/v --\n4\n-- message things/p/properties/v --\n5\n-- want --\n": "p.v = NUMBER 5\n  +   p.v ends: done",
 		"-- write p s --\n5\n-- want --\n":                                     "ends once it is sent",
 		"-- read p v --\n-- message things/p/properties/v --\n4\n-- want --\n": "p.v ends: NUMBER 4",
 		"-- call \"no p\" Go on --\n-- want --\n":                              `"no p"`,

@@ -69,7 +69,7 @@ func Run(name string, archive *txtar.Archive, update bool) (differences []string
 		if update {
 			section.Data = []byte(got)
 		} else if want := string(section.Data); want != got {
-			differences = append(differences, fmt.Sprintf("want:\n%sgot:\n%s", indent(want), indent(got)))
+			differences = append(differences, difference(want, got))
 		}
 	}
 	c.settle()
