@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"strings"
 
 	"thingbridge/edge/alwayson"
 )
@@ -23,6 +24,10 @@ func (c *Client) serve(q *served, req *alwayson.Request) {
 		return
 	}
 	th, ok := c.things.find(req.Entity)
+	if g := q.s.opt.Gateway; !ok && g != nil && strings.EqualFold(g.Name, req.Entity) {
+		c.serveGateway(q, g.Name, req)
+		return
+	}
 	if !ok {
 		q.respond(alwayson.Fail(alwayson.NotFound, fmt.Sprintf("Thing %q is not bound here", req.Entity)))
 		return
@@ -49,22 +54,60 @@ func (c *Client) serve(q *served, req *alwayson.Request) {
 	})
 }
 
+// serveGateway takes a request for the Thing that the connection itself shows as,
+// which is not among those bound. Of the synchronisation only that is served which
+// comes with its subscriptions: nothing asks for them otherwise.
+func (c *Client) serveGateway(q *served, name string, req *alwayson.Request) {
+	method := q.h.Code
+	if req.Characteristic == alwayson.Services && method == alwayson.Post {
+		switch req.Name {
+		case alwayson.ServiceNotifyPropertyUpdate:
+			q.respond(alwayson.OK(alwayson.Value{}))
+			return
+		case alwayson.ServiceSynchronize:
+			if subs, ok := subscriptionsOf(q, req); ok {
+				c.events.post(func() { c.h.Subscribed(name, subs) })
+				c.currentValues(q, name)
+			}
+			return
+		}
+	}
+	c.events.post(func() {
+		if !q.answered.Load() {
+			c.h.Request(name, method, req, q.respond)
+		}
+	})
+}
+
 // synchronize serves SynchronizeModelState: the subscriptions come with it, the
 // current values go back.
 func (c *Client) synchronize(q *served, th *thing, req *alwayson.Request) {
+	if subs, ok := subscriptionsOf(q, req); ok {
+		c.things.deliver(q.s, th, subs)
+		c.currentValues(q, th.name)
+	}
+}
+
+// subscriptionsOf reads what SynchronizeModelState brings; where it cannot be
+// read the request is answered so.
+func subscriptionsOf(q *served, req *alwayson.Request) ([]alwayson.Subscription, bool) {
 	info := req.Params.Cell(0, "propertyInfo").Unwrap().Table()
 	if info == nil {
 		q.respond(alwayson.Fail(alwayson.BadRequest, "SynchronizeModelState: no info table propertyInfo"))
-		return
+		return nil, false
 	}
 	subs, err := alwayson.SubscriptionsFromTable(info)
 	if err != nil {
 		q.respond(alwayson.Fail(alwayson.BadRequest, fmt.Sprintf("SynchronizeModelState: propertyInfo: %v", err)))
-		return
+		return nil, false
 	}
-	c.things.deliver(q.s, th, subs)
+	return subs, true
+}
+
+// currentValues answers SynchronizeModelState.
+func (c *Client) currentValues(q *served, name string) {
 	c.events.post(func() {
-		values := alwayson.ValuesTable(c.h.CurrentValues(th.name))
+		values := alwayson.ValuesTable(c.h.CurrentValues(name))
 		q.respond(alwayson.OK(alwayson.NewTable(values)))
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"thingbridge/bridge"
 	"thingbridge/bridge/mqttbus"
 	"thingbridge/bridge/outbox"
+	"thingbridge/bridge/ownthing"
 	"thingbridge/bridge/rest"
 	"thingbridge/bridge/store"
 	"thingbridge/config"
@@ -35,7 +36,7 @@ type app struct {
 	bridge   *bridge.Bridge
 	bus      *mqttbus.Bus
 	client   *edge.Client
-	own      *ownThingHandler
+	own      *ownthing.Self
 	consoles *consoles
 	rest     *rest.REST // nil: none
 }
@@ -92,11 +93,12 @@ func newApp(c *config.Config, log *slog.Logger, opt appOptions) (_ *app, err err
 	if opt.watch != nil {
 		handler = opt.watch(handler)
 	}
-	a.own = newOwnThingHandler(handler, ownThing(c))
+	a.own = ownthing.New(selfOptions(c, a, handler))
 	if a.client, err = edge.NewClient(edgeOptions(c, a), a.own); err != nil {
 		return nil, fmt.Errorf("platform: %w", err)
 	}
 	a.bridge.Attach(a.client, a.bus)
+	a.own.Attach(a.client, a.bus)
 	if c.Console.Listen != "" {
 		if a.consoles.present, err = newConsole(c, a); err != nil {
 			return nil, err
@@ -119,7 +121,7 @@ func (a *app) run(ctx context.Context) error {
 	defer stop(nil)
 	sides, leave := context.WithCancel(context.WithoutCancel(ctx))
 	defer leave()
-	if name := ownThing(a.config); name != "" {
+	if name := boundAsItself(a.config); name != "" {
 		a.client.Want(name)
 	}
 	var parts sync.WaitGroup
@@ -132,6 +134,7 @@ func (a *app) run(ctx context.Context) error {
 	}
 	start("mqtt", sides, a.bus.Run)
 	start("platform", sides, a.client.Run)
+	start("own thing", work, a.own.Run)
 	start("console", sides, a.consoles.run)
 	if a.reload.enabled {
 		start("config", work, a.reload.run)

@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"bridge/store/boltfile": {},
 	"bridge/devicesim":      {"mapping"},
 	"bridge/console":        {"bridge", "bridge/httpd", "config"},
+	"bridge/ownthing":       {"bridge", "mapping", "edge/alwayson"},
 	"config":                {"bridge/permit", "mapping", "mapping/presets"},
 	"config/watch":          {},
 	"cmd/thingbridge":       {"*"},

@@ -1,69 +1,116 @@
 package main
 
 import (
-	"fmt"
-	"sync/atomic"
+	"encoding/json"
+	"strings"
+	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
+	"thingbridge/bridge/ownthing"
 	"thingbridge/config"
 	"thingbridge/edge"
 	"thingbridge/edge/alwayson"
 )
 
-// ownThing gives the name that the bridge binds for itself; "" for none. With a
-// gateway type it is the connection that shows as a Thing, and nothing is bound.
-func ownThing(c *config.Config) string {
+// boundAsItself gives the name that the bridge binds for itself; "" for none.
+// With a gateway type it is the connection that shows as a Thing, and nothing is bound.
+func boundAsItself(c *config.Config) string {
 	if c.Platform.Gateway.Type != "" {
 		return ""
 	}
 	return c.Platform.Gateway.Name
 }
 
-// ownThingHandler answers for the bridge's own Thing, which has no device, no
-// services and no properties, and hands everything else on.
-type ownThingHandler struct {
-	edge.Handler
-	present atomic.Pointer[string] // its name; "" while there is none
-}
-
-func newOwnThingHandler(h edge.Handler, name string) *ownThingHandler {
-	own := &ownThingHandler{Handler: h}
-	own.rename(name)
-	return own
-}
-
-// rename has the handler answer for another name; "" for none.
-func (h *ownThingHandler) rename(name string) { h.present.Store(&name) }
-
-// is reports whether a name is the bridge's own Thing's; no Thing is called "".
-func (h *ownThingHandler) is(name string) bool { return name == *h.present.Load() }
-
-func (h *ownThingHandler) BindChanged(name string, state alwayson.BindState, reason string) {
-	if !h.is(name) {
-		h.Handler.BindChanged(name, state, reason)
+func selfOptions(c *config.Config, a *app, next edge.Handler) ownthing.Options {
+	figures := figureSource{app: a, started: time.Now()}
+	return ownthing.Options{
+		Name:        c.Platform.Gateway.Name,
+		Description: "thingbridge " + version,
+		InfoTopic:   topicRoot(c) + "/info",
+		Figures:     figures.all,
+		Status: func() []byte {
+			text, err := json.Marshal(consoleSource{a}.Status())
+			if err != nil {
+				return []byte("{}")
+			}
+			return text
+		},
+		Next:   next,
+		Logger: a.log.With("part", "bridge"),
 	}
 }
 
-func (h *ownThingHandler) Subscribed(name string, subs []alwayson.Subscription) {
-	if !h.is(name) {
-		h.Handler.Subscribed(name, subs)
-	}
+// figureSource reads what the bridge says of itself from its metrics.
+type figureSource struct {
+	app     *app
+	started time.Time
 }
 
-func (h *ownThingHandler) CurrentValues(name string) []alwayson.PropertyValue {
-	if h.is(name) {
-		return nil
-	}
-	return h.Handler.CurrentValues(name)
+// summed are the figures that are sums of a metric's series, those with the
+// label as given where one is.
+var summed = []struct{ name, unit, metric, label, description string }{
+	{"thingsWanted", "", "platform_things_wanted", "", "Things that should be bound"},
+	{"thingsBound", "", "platform_things_bound", "", "Things that are bound"},
+	{"thingsRefused", "", "platform_things_refused", "", "Things that the platform refuses to bind"},
+	{"thingsOffline", "", "things", "state=offline", "Things whose device is not there"},
+	{"messagesReceived", "", "messages_total", "", "MQTT messages received since the start"},
+	{"valuesReceived", "", "values_total", "outcome=received", "property values received since the start"},
+	{"valuesSent", "", "values_total", "outcome=sent", "property values that the platform took since the start"},
+	{"valuesLost", "", "outbox_dropped_total", "reason!=folded", "values and events that were dropped because the outbox was full or they were too old, since the start"},
+	{"messagesRefused", "", "rejected_total", "", "messages, values and announcements that could not be used, since the start"},
+	{"calls", "", "calls_total", "", "service calls, writes and reads that ended since the start"},
+	{"callsTimedOut", "", "calls_total", "outcome=timeout", "of these, those that the device did not answer in time"},
+	{"callsInFlight", "", "calls_in_flight", "", "calls, writes and reads that wait for a device"},
+	{"queueRecords", "", "outbox_records", "", "values and events that wait for the platform"},
+	{"queueBytes", "B", "outbox_bytes", "", "the same in bytes"},
+	{"queueAge", "s", "outbox_oldest_seconds", "", "how long the oldest of them waits"},
+	{"diskFailing", "", "outbox_failing", "", "1 while the disk does not write"},
+	{"brokerSessions", "", "mqtt_sessions_total", "", "connections to the broker since the start"},
+	{"platformReconnects", "", "platform_reconnects_total", "", "connections to the platform after the first since the start"},
+	{"memory", "B", "process_resident_memory_bytes", "", "memory of the process"},
 }
 
-func (h *ownThingHandler) Request(name string, method alwayson.Code, req *alwayson.Request, respond func(*alwayson.Response)) {
-	switch {
-	case !h.is(name):
-		h.Handler.Request(name, method, req, respond)
-	case method == alwayson.Post && req.Characteristic == alwayson.Services && req.Name == "GetMetadata":
-		meta := alwayson.Metadata{Name: name, Description: "thingbridge " + version}
-		respond(alwayson.OK(alwayson.NewTable(alwayson.NewResult(alwayson.NewText(alwayson.TypeJSON, string(meta.JSON()))))))
-	default:
-		respond(alwayson.Fail(alwayson.NotFound, fmt.Sprintf("the bridge's own thing %q has no %s %q", name, req.Characteristic, req.Name)))
+func (s figureSource) all() []ownthing.Figure {
+	at := func(t time.Time) alwayson.Value { return alwayson.NewDateTime(t.UnixMilli()) }
+	bus := s.app.bus.Status()
+	since := bus.Since
+	if since.IsZero() {
+		since = s.started
 	}
+	figures := []ownthing.Figure{
+		{Name: "version", Description: "of thingbridge", Value: alwayson.NewString(version)},
+		{Name: "started", Description: "when the bridge started", Value: at(s.started)},
+		{Name: "brokerUp", Description: "the connection to the broker stands", Value: alwayson.NewBoolean(bus.Up)},
+		{Name: "brokerSince", Description: "since when it stands, or does not", Value: at(since)},
+		{Name: "platformSince", Description: "since when the connection to the platform stands, or does not", Value: at(s.app.client.Status().Since)},
+	}
+	// What cannot be gathered is left out; the rest is still right.
+	families, _ := s.app.registry.Gather()
+	byName := make(map[string]*dto.MetricFamily, len(families))
+	for _, f := range families {
+		byName[strings.TrimPrefix(f.GetName(), "thingbridge_")] = f
+	}
+	for _, c := range summed {
+		figures = append(figures, ownthing.Figure{Name: c.name, Description: c.description, Unit: c.unit,
+			Value: alwayson.NewNumber(sumOf(byName[c.metric], c.label))})
+	}
+	return figures
+}
+
+// sumOf adds up a metric's series, of which label, name=value or name!=value, is
+// true; no series are 0.
+func sumOf(f *dto.MetricFamily, label string) (total float64) {
+	name, value, _ := strings.Cut(label, "=")
+	name, unequal := strings.CutSuffix(name, "!")
+	for _, m := range f.GetMetric() {
+		fits := label == ""
+		for _, l := range m.GetLabel() {
+			fits = fits || l.GetName() == name && (l.GetValue() == value) != unequal
+		}
+		if fits {
+			total += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return total
 }

@@ -44,8 +44,8 @@ func (a *app) preparePlatform(old, now *config.Config) (change, error) {
 	return change{apply: func() {
 		// The options were checked.
 		_ = a.client.Reconfigure(opt)
-		if was, is := ownThing(old), ownThing(now); was != is {
-			a.own.rename(is)
+		a.own.Rename(now.Platform.Gateway.Name)
+		if was, is := boundAsItself(old), boundAsItself(now); was != is {
 			if was != "" {
 				a.client.Unwant(was)
 			}
