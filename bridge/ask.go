@@ -90,6 +90,13 @@ func (a *asker) again(thing, key string, q mapping.Ask) {
 	a.queueLocked(q)
 }
 
+// send sends a question that a session wants to ask; the session sees to its rate.
+func (a *asker) send(q mapping.Ask) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.queueLocked(q)
+}
+
 func (a *asker) queueLocked(q mapping.Ask) {
 	if len(a.queue) >= askQueue {
 		a.queue = a.queue[1:]
@@ -114,6 +121,14 @@ func (a *asker) next() {
 	a.queue = a.queue[1:]
 	a.mu.Unlock()
 	a.b.metrics.asks.Inc()
-	a.b.send(q.Profile, Publication{Topic: q.Topic, Payload: q.Payload, QoS: 1, Expires: time.Now().Add(time.Minute)}, nil)
+	a.b.send(q.Profile, Publication{Topic: q.Topic, Payload: q.Payload, QoS: qosOf(q.Publication), Expires: time.Now().Add(time.Minute)}, nil)
 	a.b.timers.after(askPause, a.next)
+}
+
+// qosOf is the quality of service at which something goes to a device.
+func qosOf(p mapping.Publication) byte {
+	if p.AtMostOnce {
+		return 0
+	}
+	return 1
 }

@@ -46,6 +46,7 @@ type quickBus struct{ jobs *jobs }
 
 func (quickBus) Subscribe(...string)   {}
 func (quickBus) Unsubscribe(...string) {}
+func (q quickBus) Between(call func()) { q.jobs.add(call) }
 func (q quickBus) Publish(_ bridge.Publication, done func(error)) {
 	if done != nil {
 		q.jobs.add(func() { done(nil) })

@@ -37,6 +37,7 @@ type Bridge struct {
 	up     *upwards
 	gaps   gaps
 	tally  tally
+	turns  *turns
 
 	// life serialises what changes the registry and the Engine together. It is
 	// taken before mu, and only by the bus's and the keeper's goroutine.
@@ -106,10 +107,12 @@ func New(opt Options) (*Bridge, error) {
 	b.gather = newGatherer(b)
 	b.prov = newProvisioner(b)
 	b.up = newUpwards(b)
+	b.turns = &turns{b: b}
 	b.marker.init(opt.ClientID)
 	if err := b.restore(); err != nil {
 		return nil, fmt.Errorf("read the registry: %w", err)
 	}
+	b.turns.sessions = b.engine.Sessions()
 	if opt.Registerer != nil {
 		if err := b.metrics.register(opt.Registerer); err != nil {
 			return nil, fmt.Errorf("register the metrics: %w", err)

@@ -55,17 +55,27 @@ func (b *Bridge) Message(m *Message) {
 		m.Ack()
 		return
 	}
-	d := dispatch{b: b, r: &receipt{m: m},
-		in: mapping.Input{Topic: m.Topic, Payload: m.Payload, Retained: m.Retained, Now: m.Received}}
-	d.r.left.Store(1)
+	in := mapping.Input{Topic: m.Topic, Payload: m.Payload, Retained: m.Retained, Now: m.Received}
+	r := &receipt{m: m}
+	r.left.Store(1)
+	heard, taken := b.turns.message(&in, r)
+	if !taken {
+		heard = b.handle(&in, r)
+	}
+	b.metrics.received(heard)
+	r.done(nil)
+}
+
+// handle has the rules look at a message, and carries out what it means. It gives
+// the profiles that listen.
+func (b *Bridge) handle(in *mapping.Input, r *receipt) []string {
+	d := dispatch{b: b, r: r, in: *in}
 	d.in.Heard = d.heard[:0]
-	effects := b.engine.Handle(&d.in, nil)
-	b.metrics.received(d.in.Heard)
-	for _, e := range effects {
+	for _, e := range b.engine.Handle(&d.in, nil) {
 		d.effect(e)
 	}
 	d.keep()
-	d.r.done(nil)
+	return d.in.Heard
 }
 
 // record adds a record of t; of a Thing that is not registered, t is nil.
@@ -181,15 +191,24 @@ func (d *dispatch) values(e *mapping.Values) {
 		b.metrics.dropped("unknown_thing", len(e.Values))
 		return
 	}
-	fresh := d.learnLocked(t, e.Values)
+	vals, absent := t.presentLocked(e)
+	fresh := vals
+	if !e.History {
+		fresh = d.learnLocked(t, vals)
+	}
 	state := t.counted
 	b.mu.Unlock()
 	if !d.in.Retained {
 		b.touched(t)
-		b.relay.values(e.Thing, e.Values)
+		if !e.History {
+			b.relay.values(e.Thing, e.Values)
+		}
 	}
 	b.metrics.value("received", len(e.Values))
-	if skipped := len(e.Values) - len(fresh); skipped > 0 {
+	if absent > 0 {
+		b.metrics.dropped("null", absent)
+	}
+	if skipped := len(vals) - len(fresh); skipped > 0 {
 		b.metrics.dropped("retained_unchanged", skipped)
 	}
 	if len(fresh) == 0 {
@@ -328,6 +347,7 @@ func (b *Bridge) BusUp(session uint64) {
 		b.log.Debug("broker connected", "session", session)
 		b.sendMarker()
 		b.asks.connected()
+		b.turns.connected(!b.sessionLost())
 	}
 }
 
@@ -342,6 +362,7 @@ func (b *Bridge) BusDown(session uint64, err error) {
 	}
 	b.mu.Unlock()
 	b.marker.nextEpoch()
+	b.turns.disconnected()
 	if was {
 		b.log.Debug("broker connection lost", "session", session, "error", err)
 	}

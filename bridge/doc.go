@@ -34,6 +34,11 @@
 //   - The platform's goroutine runs the PlatformEvents: they change tables and
 //     wake the others.
 //
+// Protocols whose messages are numbered have a mapping.Session, which stands before
+// the Engine's rules and is the bus's goroutine's too: its timers, and what it must
+// know of the connection, come to that goroutine by Bus.Between, in their place
+// among the messages. What it keeps back for a while was acknowledged when it came.
+//
 // Locks, in the order in which they may be taken: Bridge.life (the registry and
 // the Engine change together), Bridge.mu (the registry), scheduler.mu, and the
 // small tables' own. The Bus's Publish and Message.Ack, which never block and never call

@@ -318,6 +318,8 @@ func (f *farBus) Refresh(topics ...string) {
 	f.refreshed = append(f.refreshed, topics...)
 }
 
+func (f *farBus) Between(call func()) { f.jobs.add(call) }
+
 func (f *farBus) Publish(p bridge.Publication, done func(error)) {
 	f.mu.Lock()
 	err, device := f.fail, f.device

@@ -35,6 +35,7 @@ type metrics struct {
 	storeErrors   prometheus.Counter
 	watchdog      prometheus.Counter
 	provisions    *prometheus.CounterVec
+	sessionEvents *prometheus.CounterVec
 
 	b      *Bridge
 	things *prometheus.Desc
@@ -106,32 +107,33 @@ func newMetrics(b *Bridge) *metrics {
 		calls: vec("calls_total", "Service calls, property writes and reads by their end.", "kind", "outcome"),
 		callSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "thingbridge", Name: "call_seconds",
 			Help: "Time from a request to its end, of those that went to a device.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}, []string{"kind"}),
-		repliesLost: vec("replies_ignored_total", "Replies that answered no call, by reason.", "reason"),
-		rejections:  vec("rejected_total", "Messages, values and announcements refused, by rule and reason.", "rule", "reason"),
-		upwards:     vec("upward_calls_total", "Devices' calls to the platform by their end.", "outcome"),
-		upwardLost:  counter("upward_replies_lost_total", "Replies to devices' calls to the platform that the broker did not take in time."),
-		bindRefused: counter("binds_refused_total", "Refusals of a bind by the platform."),
-		asks:        counter("asks_total", "Questions sent to devices."),
-		asksDropped: counter("asks_dropped_total", "Questions dropped because too many waited."),
-		storeErrors: counter("registry_errors_total", "Failed writes of the registry."),
-		watchdog:    counter("watchdog_reconnects_total", "Platform connections dropped because no push was answered."),
-		provisions:  vec("provisions_total", "Attempts to create a Thing on the platform, by their end.", "outcome"),
-		b:           b,
-		things:      desc("things", "Registered Things by state.", "state"),
-		flight:      desc("calls_in_flight", "Calls, writes and reads in flight."),
-		queue:       desc("pushes_in_flight", "Pushes in flight to the platform."),
-		flying:      desc("upward_calls_in_flight", "Devices' calls to the platform in flight."),
-		up:          gauge("link_up", "1 while the connection stands, by link.", "link"),
-		since:       gauge("link_since_timestamp_seconds", "When the connection was made, or lost, in seconds since 1970, by link.", "link"),
-		rules:       labelSet{bound: maxRules},
-		profiles:    labelSet{bound: maxProfiles},
+		repliesLost:   vec("replies_ignored_total", "Replies that answered no call, by reason.", "reason"),
+		rejections:    vec("rejected_total", "Messages, values and announcements refused, by rule and reason.", "rule", "reason"),
+		upwards:       vec("upward_calls_total", "Devices' calls to the platform by their end.", "outcome"),
+		upwardLost:    counter("upward_replies_lost_total", "Replies to devices' calls to the platform that the broker did not take in time."),
+		bindRefused:   counter("binds_refused_total", "Refusals of a bind by the platform."),
+		asks:          counter("asks_total", "Questions sent to devices."),
+		asksDropped:   counter("asks_dropped_total", "Questions dropped because too many waited."),
+		storeErrors:   counter("registry_errors_total", "Failed writes of the registry."),
+		watchdog:      counter("watchdog_reconnects_total", "Platform connections dropped because no push was answered."),
+		provisions:    vec("provisions_total", "Attempts to create a Thing on the platform, by their end.", "outcome"),
+		sessionEvents: vec("session_events_total", "What happened in protocols whose messages are numbered, such as Sparkplug B.", "session", "event"),
+		b:             b,
+		things:        desc("things", "Registered Things by state.", "state"),
+		flight:        desc("calls_in_flight", "Calls, writes and reads in flight."),
+		queue:         desc("pushes_in_flight", "Pushes in flight to the platform."),
+		flying:        desc("upward_calls_in_flight", "Devices' calls to the platform in flight."),
+		up:            gauge("link_up", "1 while the connection stands, by link.", "link"),
+		since:         gauge("link_since_timestamp_seconds", "When the connection was made, or lost, in seconds since 1970, by link.", "link"),
+		rules:         labelSet{bound: maxRules},
+		profiles:      labelSet{bound: maxProfiles},
 	}
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
 	for _, c := range []prometheus.Collector{m.messages, m.byProfile, m.heldValues, m.announcements, m.late, m.values, m.droppedValues, m.events, m.pushes,
 		m.pushRetries, m.pushSeconds, m.calls, m.callSeconds, m.repliesLost, m.rejections, m.upwards, m.upwardLost, m.bindRefused, m.asks,
-		m.asksDropped, m.storeErrors, m.watchdog, m.provisions, m.up, m.since, m} {
+		m.asksDropped, m.storeErrors, m.watchdog, m.provisions, m.sessionEvents, m.up, m.since, m} {
 		if err := r.Register(c); err != nil {
 			return err
 		}

@@ -140,6 +140,7 @@ type noBus struct{}
 
 func (noBus) Subscribe(...string)   {}
 func (noBus) Unsubscribe(...string) {}
+func (noBus) Between(func())        {}
 func (noBus) Publish(_ Publication, done func(error)) {
 	if done != nil {
 		done(errNoBus)

@@ -215,7 +215,7 @@ func (r *relay) send(k *call) {
 	}
 	profile := r.b.profileOf(k.t)
 	for _, p := range k.c.Send {
-		r.b.send(profile, Publication{Topic: p.Topic, Payload: p.Payload, QoS: 1, Expires: k.deadline},
+		r.b.send(profile, Publication{Topic: p.Topic, Payload: p.Payload, QoS: qosOf(p), Expires: k.deadline},
 			func(err error) { r.published(k, err) })
 	}
 	if len(k.c.Send) == 0 {

@@ -99,6 +99,9 @@ type Bus interface {
 	// to. While there is no connection it waits, until p.Expires. done runs on
 	// the bus's goroutine, never inside Publish, and must not block. A nil done is allowed.
 	Publish(p Publication, done func(error))
+	// Between has f run on the goroutine that calls BusEvents.Message, after the
+	// messages that were received before; not any more once the bus has stopped.
+	Between(f func())
 }
 
 // BusEvents is what a Bus tells the bridge.

@@ -171,8 +171,7 @@ func (s *scheduler) raw(f *flow, in *mapping.Input) []unit {
 		switch e := e.(type) {
 		case *mapping.Values:
 			if e.Thing == f.thing.name {
-				s.b.learn(f.thing, e.Values, in.Now)
-				units = valueUnits(units, e.Values)
+				units = valueUnits(units, s.b.learnWaited(f.thing, e, in.Now))
 			}
 		case *mapping.Event:
 			if e.Thing == f.thing.name {
@@ -185,6 +184,21 @@ func (s *scheduler) raw(f *flow, in *mapping.Input) []unit {
 		}
 	}
 	return units
+}
+
+// learnWaited is learn for what waited for its Thing's announcement; it gives
+// the values to push.
+func (b *Bridge) learnWaited(t *thing, e *mapping.Values, received time.Time) []alwayson.PropertyValue {
+	b.mu.Lock()
+	vals, absent := t.presentLocked(e)
+	b.mu.Unlock()
+	if absent > 0 {
+		b.metrics.dropped("null", absent)
+	}
+	if !e.History {
+		b.learn(t, vals, received)
+	}
+	return vals
 }
 
 // learn keeps values as last known, unless a newer message gave one already.

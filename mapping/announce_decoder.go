@@ -61,6 +61,9 @@ func (h *handler) decodedOne(r *rule, name string, f *Fragment) bool {
 	var parts []Part
 	if have != nil {
 		for _, p := range have.Parts {
+			if p.Source != part.Source && p.rule == r && r.announce.alone {
+				continue // another device's
+			}
 			if p.Source != part.Source || p.rule != r {
 				parts = append(parts, p)
 				continue

@@ -17,11 +17,12 @@ type Input struct {
 	Heard []string // filled in by Handle: the profiles whose rules listen to the topic
 }
 
-// Publication is one message to send to the broker, always at QoS 1 and not
-// retained.
+// Publication is one message to send to the broker, not retained, at QoS 1
+// unless it says otherwise.
 type Publication struct {
-	Topic   string
-	Payload []byte
+	Topic      string
+	Payload    []byte
+	AtMostOnce bool // QoS 0, for devices whose protocol wants that
 }
 
 // Effect is one thing that a message means: one of *Announced, *Gathering, *Left,
@@ -65,10 +66,13 @@ type Sleep struct {
 	On    bool
 }
 
-// Values are property values of one Thing, in the order they were found.
+// Values are property values of one Thing, in the order they were found. A value
+// of NOTHING (of rules with `absent: keep`) says that the device has none: the
+// property keeps its last one, with this quality.
 type Values struct {
-	Thing  string
-	Values []alwayson.PropertyValue
+	Thing   string
+	Values  []alwayson.PropertyValue
+	History bool // of the past: the property's present value stays what it is
 }
 
 // Event is one event of one Thing.
@@ -236,6 +240,7 @@ type Property struct {
 	Min, Max *float64
 	Step     *float64 // a written number is rounded to the nearest Min (or Max, or 0) + n × Step; nil any
 	Values   []string // permitted texts; nil any
+	Single   bool     // a NUMBER that the device keeps with 32 bits: what is written is rounded so
 }
 
 // Service is a declared service.

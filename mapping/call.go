@@ -69,6 +69,13 @@ func (e *Engine) Write(thing, property string, v alwayson.Value) (*Call, error) 
 			return nil, callError(alwayson.BadRequest, "property %q: %s", property, err)
 		}
 		value = def.rounded(value)
+		if def.Single {
+			single := float32(value.Number())
+			if math.IsInf(float64(single), 0) {
+				return nil, callError(alwayson.BadRequest, "property %q: %v is more than a 32-bit number holds", property, value.Number())
+			}
+			value = alwayson.NewNumber(SingleNumber(single))
+		}
 		if err = def.permits(value); err != nil {
 			return nil, callError(alwayson.BadRequest, "property %q: %s", property, err)
 		}
@@ -127,10 +134,10 @@ func decimals(f float64) int {
 func (p *Property) permits(v alwayson.Value) error {
 	if f, ok := asFloat(ToJSON(v)); ok {
 		if p.Min != nil && f < *p.Min {
-			return fmt.Errorf("%v is below the minimum %v", f, *p.Min)
+			return fmt.Errorf("%s is below the minimum %s", appendFloat(nil, f), appendFloat(nil, *p.Min))
 		}
 		if p.Max != nil && f > *p.Max {
-			return fmt.Errorf("%v is over the maximum %v", f, *p.Max)
+			return fmt.Errorf("%s is over the maximum %s", appendFloat(nil, f), appendFloat(nil, *p.Max))
 		}
 	}
 	if p.Values == nil {
@@ -309,5 +316,5 @@ func (c *caller) publication(send sendRule, s *scope) (Publication, error) {
 		return Publication{}, fmt.Errorf("the topic %q lies outside the profile's allow_topics", topic)
 	}
 	payload, err := send.payload.payload(s)
-	return Publication{Topic: topic, Payload: payload}, err
+	return Publication{Topic: topic, Payload: payload, AtMostOnce: send.atMostOnce}, err
 }

@@ -265,3 +265,13 @@ func inferType(v any) alwayson.BaseType {
 	}
 	return alwayson.TypeJSON
 }
+
+// SingleNumber gives a 32-bit float as the number that people read in it: the
+// shortest decimal that is it, 21.3 and not 21.299999237060547.
+func SingleNumber(f float32) float64 {
+	n, err := strconv.ParseFloat(strconv.FormatFloat(float64(f), 'g', -1, 32), 64)
+	if err != nil {
+		return float64(f)
+	}
+	return n
+}

@@ -181,7 +181,7 @@ func (r *defReader) baseType(s string) alwayson.BaseType {
 	return t
 }
 
-var propertyKeys = []string{"push", "threshold", "writable", "confirm", "max_age", "unit", "min", "max", "step", "values"}
+var propertyKeys = []string{"push", "threshold", "writable", "confirm", "max_age", "unit", "min", "max", "step", "values", "single"}
 
 var pushTypes = map[string]alwayson.PushType{
 	"": alwayson.PushValue, "VALUE": alwayson.PushValue, "ALWAYS": alwayson.PushAlways, "NEVER": alwayson.PushNever,
@@ -227,6 +227,9 @@ func (r *defReader) property(name string, v any, extra ...string) *Property {
 		r.in("step", func() { r.fail("a number over 0 is wanted, not %v", *p.Step) })
 	}
 	p.Values = r.texts(m, "values")
+	if p.Single = r.boolean(m, "single"); p.Single && p.Type != alwayson.TypeNumber {
+		r.in("single", func() { r.fail("only a NUMBER is kept with 32 bits, not %s", p.Type) })
+	}
 	return p
 }
 

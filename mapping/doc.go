@@ -39,6 +39,16 @@
 // topic. What define yields for each of them is joined member by member before
 // it is read, so that one message may tell a property's type and another its unit.
 //
+// # Sessions
+//
+// Some protocols number their messages, or give names to what later messages know
+// by a number alone. For these a Session stands in front of the rules: it takes
+// every message that its profiles listen to and gives, in order, the messages that
+// the rules are to see, each of which means the same whenever it is looked at.
+// Engine.Sessions makes them; they belong to the goroutine that calls Handle. The
+// profiles of one preset share one. The Engine's own methods know nothing of
+// sessions.
+//
 // # The language
 //
 // The words are those of the product's documentation. What they left open, or
@@ -92,6 +102,16 @@
 //     parent, expire_after and queue. Topics there are literal, hold no
 //     wildcard, lie under allow_topics, and are never ones that another profile
 //     hears or another device brought; a shared presence topic may be.
+//   - properties take `history` (an expression: the values are of the past, the
+//     present ones stay) and `absent: keep` (no value keeps the last one, with the
+//     quality that quality says). A property's `single: true` has written numbers
+//     rounded to 32 bits. What is sent takes `qos: 0`.
+//   - `merge: false` with a decoder: each topic makes a device of its own.
+//   - state: {topic, when, online, offline, again} is what the bridge says of
+//     itself to the devices of the profile, retained, with a will of the same
+//     moment (now); again is an expression on what somebody else says there: when it
+//     is true the bridge says once more that it is there.
+//   - session: NAME puts a Session in front of the rules.
 //   - expire_after and queue may be "=expression": seconds, or text such as 5m.
 //   - A preset is one profile or a list of them. Beside preset: may stand name,
 //     with, thing, template, description, expire_after, queue, allow_topics.

@@ -34,6 +34,9 @@ func (h *handler) statesOf(ent *entry, s *scope, dst []*deviceState) (states []*
 		if st.dev.raw != raw {
 			return nil, name, fmt.Sprintf("the Thing belongs to the device %q", st.dev.raw)
 		}
+		if other := s.another(st.dev); other != "" {
+			return nil, name, other
+		}
 		return append(dst, st), name, ""
 	case r.thing.mode == byIndex:
 		sig := r.prof.signatures[r.thing.sig]
@@ -139,4 +142,18 @@ func (r *rule) early(name string) bool {
 		}
 	}
 	return true
+}
+
+// another tells a message of another device whose levels make the same name,
+// such as a.b and c instead of a and b.c; "" is none.
+func (s *scope) another(d *Device) string {
+	for i, n := range s.names {
+		for j := range d.Vars {
+			v := &d.Vars[j]
+			if text, ok := v.Value.(string); v.Name == n && ok && text != s.levels[i] && s.prof.thing.uses(n) {
+				return fmt.Sprintf("the Thing belongs to %s, whose %s is %q", d.origin(), n, shorten(text, 60))
+			}
+		}
+	}
+	return ""
 }

@@ -51,6 +51,8 @@ type collector struct {
 	r     *rule
 	st    *deviceState
 	out   []alwayson.PropertyValue
+	past  []alwayson.PropertyValue // values of the past
+	old   bool                     // what is collected now is of the past
 	nulls []string
 	none  int
 	full  bool
@@ -68,6 +70,13 @@ func (c *collector) collect(s *scope) {
 	c.ms, c.qual = c.h.in.Now.UnixMilli(), alwayson.QualityGood
 	if !c.stamp(s, p.time, p.quality) {
 		return
+	}
+	if c.old = false; p.history != nil {
+		var err error
+		if c.old, err = s.test(p.history); err != nil {
+			c.reject(ReasonExpression, "history: %s", err)
+			return
+		}
 	}
 	switch {
 	case p.one != nil:
@@ -306,14 +315,14 @@ func (c *collector) add(name string, v any, rule *valueRule, s *scope) {
 	if c.full {
 		return
 	}
-	if v == nil {
+	if v == nil && !(c.r.property.keepNull && c.declared(name)) {
 		c.none++
 		if len(c.nulls) < 10 {
 			c.nulls = append(c.nulls, name)
 		}
 		return
 	}
-	if len(c.out) >= c.h.e.opt.Limits.ValuesPerMessage {
+	if len(c.out)+len(c.past) >= c.h.e.opt.Limits.ValuesPerMessage {
 		c.full = true
 		c.reject(ReasonTooLarge, "more than %d values in one message", c.h.e.opt.Limits.ValuesPerMessage)
 		return
@@ -322,13 +331,24 @@ func (c *collector) add(name string, v any, rule *valueRule, s *scope) {
 		c.reject(ReasonName, "property %s: %s", shorten(name, 60), err)
 		return
 	}
-	value, reason, err := c.convert(name, v, rule, s)
-	if err != nil {
-		c.reject(reason, "%s: %s", name, err)
-		return
+	var value alwayson.Value
+	if v != nil {
+		var reason Reason
+		var err error
+		if value, reason, err = c.convert(name, v, rule, s); err != nil {
+			c.reject(reason, "%s: %s", name, err)
+			return
+		}
 	}
-	c.out = append(c.out, alwayson.PropertyValue{Name: name, Value: value, Time: c.ms, Quality: c.qual})
+	pv := alwayson.PropertyValue{Name: name, Value: value, Time: c.ms, Quality: c.qual}
+	if c.old {
+		c.past = append(c.past, pv)
+	} else {
+		c.out = append(c.out, pv)
+	}
 }
+
+func (c *collector) declared(name string) bool { return c.st.dev.Definitions.Properties[name] != nil }
 
 func (c *collector) convert(name string, v any, rule *valueRule, s *scope) (alwayson.Value, Reason, error) {
 	var def *alwayson.FieldDefinition
@@ -396,9 +416,13 @@ func (c *collector) finish() {
 		}
 		c.reject(ReasonNull, "%s", detail)
 	}
+	if len(c.past) > 0 {
+		c.h.dst = append(c.h.dst, &Values{Thing: c.st.dev.Thing, Values: c.past, History: true})
+	}
 	if len(c.out) > 0 {
 		c.h.tell(c.st.dev.Thing, c.out)
-	} else {
+	}
+	if len(c.out)+len(c.past) == 0 {
 		c.h.say("it yields no values")
 	}
 }
@@ -407,7 +431,7 @@ func (c *collector) finish() {
 // after the other, is one effect.
 func (h *handler) tell(thing string, values []alwayson.PropertyValue) {
 	if n := len(h.dst); n > h.first {
-		if last, ok := h.dst[n-1].(*Values); ok && last.Thing == thing {
+		if last, ok := h.dst[n-1].(*Values); ok && last.Thing == thing && !last.History {
 			last.Values = append(last.Values, values...)
 			return
 		}

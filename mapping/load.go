@@ -18,7 +18,7 @@ var nativePreset []byte
 var profileKeys = []string{
 	"name", "preset", "with", "parameters", "thing", "template", "identifier", "description", "announce", "presence", "leave",
 	"parent", "expire_after", "queue", "ask", "properties", "writes", "reads", "services", "events", "platform", "decoder",
-	"allow_topics", "format", "encoding",
+	"allow_topics", "format", "encoding", "session", "state",
 }
 
 // presetOverrides may stand beside `preset:` and replace what the preset says.

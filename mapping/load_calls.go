@@ -13,7 +13,7 @@ const (
 )
 
 var (
-	sendKeys  = []string{"topic", "payload", "request", "reply", "fail", "timeout", "confirm"}
+	sendKeys  = []string{"topic", "payload", "qos", "request", "reply", "fail", "timeout", "confirm"}
 	replyKeys = []string{"topic", "when", "format", "encoding", "request", "numeric", "serial", "echo", "match", "result", "error", "expect"}
 )
 
@@ -154,16 +154,16 @@ func (l *profileLoader) requests(c *callRule, f field, fields map[string]field) 
 		if len(list) > 0 {
 			l.fail(fields["request"], "topic and payload, or request", "both stand here")
 		}
-		send := sendRule{topic: l.sendTopic(t, allowed, captures...), payload: l.noteTemplate(l.payloadTemplate(fields["payload"], allowed))}
+		send := l.send(fields, allowed, captures)
 		c.send = append(c.send, l.withDefault(c, send))
 	}
 	for _, item := range list {
-		parts, _ := l.object(item, "topic", "payload")
+		parts, _ := l.object(item, "topic", "payload", "qos")
 		if !parts["topic"].ok() {
 			l.fail(item, "topic: where to send it", "the request has no topic")
 			continue
 		}
-		send := sendRule{topic: l.sendTopic(parts["topic"], allowed, captures...), payload: l.noteTemplate(l.payloadTemplate(parts["payload"], allowed))}
+		send := l.send(parts, allowed, captures)
 		c.send = append(c.send, l.withDefault(c, send))
 	}
 	if len(c.send) == 0 {
@@ -177,6 +177,14 @@ func (l *profileLoader) requests(c *callRule, f field, fields map[string]field) 
 		if !said {
 			l.fail(f, "${request} in the topic or the payload", "the reply is told by its request id, but nothing sent holds it")
 		}
+	}
+}
+
+// send reads topic, payload and qos of something to send.
+func (l *profileLoader) send(parts map[string]field, allowed names, captures []string) sendRule {
+	return sendRule{
+		topic: l.sendTopic(parts["topic"], allowed, captures...), payload: l.noteTemplate(l.payloadTemplate(parts["payload"], allowed)),
+		atMostOnce: l.oneOf(parts["qos"], "1", "0") == "0",
 	}
 }
 

@@ -66,6 +66,8 @@ func (l *loader) profile(p *Profiles, f field, fields map[string]field, params m
 	pl.encoding = l.oneOf(fields["encoding"], "gzip", "deflate")
 	pl.topics(fields["allow_topics"])
 	pl.decoder(fields["decoder"])
+	pl.session(fields["session"])
+	pl.state(fields["state"])
 	pl.announcements(f, fields["announce"])
 	pl.identity(f, fields)
 	pl.sections(fields)
@@ -241,6 +243,7 @@ func (l *profileLoader) announcement(i int, f field) {
 		return
 	}
 	a := &announceRule{full: l.boolean(fields["full"]), merge: l.boolean(fields["merge"])}
+	a.alone = fields["merge"].ok() && !a.merge
 	r.announce = a
 	a.keep = l.oneOf(fields["empty"], "leave", "ignore") == "ignore"
 	if a.gather = l.duration(fields["gather"]); a.gather > maxGather {

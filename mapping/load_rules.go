@@ -176,7 +176,7 @@ func (l *profileLoader) group(p *presenceRule, fields map[string]field) {
 
 // property reads one member of properties.
 func (l *profileLoader) property(i int, f field) {
-	keys := append(append([]string{"time", "quality", "each", "wrapper", "values", "value", "property"}, fieldKeys...), propertyKeys...)
+	keys := append(append([]string{"time", "quality", "history", "absent", "each", "wrapper", "values", "value", "property"}, fieldKeys...), propertyKeys...)
 	r, fields := l.listen(kindProperty, i, f, keys...)
 	if r == nil {
 		return
@@ -187,6 +187,8 @@ func (l *profileLoader) property(i int, f field) {
 		allowed = allowed.with("item")
 	}
 	p.time, p.quality = l.expr(fields["time"], allowed), l.expr(fields["quality"], allowed)
+	p.history = l.expr(fields["history"], allowed)
+	p.keepNull = l.oneOf(fields["absent"], "skip", "keep") == "keep"
 	r.property = p
 	l.set.rules = append(l.set.rules, r)
 	values, one := fields["values"], fields["value"]

@@ -141,7 +141,7 @@ func TestNativeMessages(t *testing.T) {
 		{"an empty announcement leaves", `{}`, "things/p/announce", ``, "left p by things/p/announce\n"},
 		{"an empty announcement leaves even when the Thing is not known", "", "things/p/announce", ``, "left p by things/p/announce\n"},
 		{"a bad definition costs only itself", "", "things/p/announce", `{"properties":{"a":"NOPE","b":"NUMBER"}}`, "rejected p definition: properties.a: \"NOPE\" is no base type; known are NUMBER, INTEGER, LONG, BOOLEAN, STRING, DATETIME, LOCATION, JSON, INFOTABLE, BLOB, IMAGE and the other names of the platform\nannounced p live=true\n"},
-		{"a device cannot bring topics", "", "things/p/announce", `{"properties":{"a":{"type":"NUMBER","topic":"x/y"}}}`, "rejected p definition: properties.a.topic: unknown key; known are type, description, required, dataShape, fields, push, threshold, writable, confirm, max_age, unit, min, max, step, values\nannounced p live=true\n"},
+		{"a device cannot bring topics", "", "things/p/announce", `{"properties":{"a":{"type":"NUMBER","topic":"x/y"}}}`, "rejected p definition: properties.a.topic: unknown key; known are type, description, required, dataShape, fields, push, threshold, writable, confirm, max_age, unit, min, max, step, values, single\nannounced p live=true\n"},
 		{"a name with colons is made acceptable", "", "things/a:b/announce", `{}`, "announced a_b live=true\n"},
 		{"online", `{}`, "things/p/status", `online`, "presence p online=true\n"},
 		{"offline", `{}`, "things/p/status", `offline`, "presence p online=false\n"},

@@ -197,17 +197,17 @@ func unpack(b []byte, encoding string, limit int) ([]byte, error) {
 		return nil, fmt.Errorf("not %s: %s", encoding, err)
 	}
 	if len(out) > limit {
-		return nil, fmt.Errorf("unpacks to over %d bytes: %w", limit, errTooLarge)
+		return nil, fmt.Errorf("unpacks to over %d bytes: %w", limit, ErrTooLarge)
 	}
 	return out, nil
 }
 
-// errTooLarge classes a payload fault as ReasonTooLarge.
-var errTooLarge = errors.New("too large")
+// ErrTooLarge classes a payload fault of a Format as ReasonTooLarge.
+var ErrTooLarge = errors.New("too large")
 
 // payloadReason classes why a payload could not be read.
 func payloadReason(err error) Reason {
-	if errors.Is(err, errTooLarge) || errors.Is(err, errListTooLong) || errors.Is(err, errDepth) {
+	if errors.Is(err, ErrTooLarge) || errors.Is(err, errListTooLong) || errors.Is(err, errDepth) {
 		return ReasonTooLarge
 	}
 	return ReasonMalformed

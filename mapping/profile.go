@@ -45,7 +45,9 @@ type profile struct {
 	decoder     Decoder
 	devices     DeviceDecoder
 	decoderName string
-	beside      []string // decoders of the other profiles
+	beside      []string     // decoders of the other profiles
+	session     *sessionKind // nil: none
+	state       *stateRule   // nil: none
 
 	announces  []*rule
 	signatures [][]string // sets of names that tell a device from what a topic holds
@@ -155,6 +157,7 @@ type announceRule struct {
 	merge  bool // several topics that the rule hears make one device
 	define *expression
 	keep   bool          // an empty payload is not a leave
+	alone  bool          // of a decoder: each topic makes a device of its own
 	gather time.Duration // what comes is gathered until none has come for so long; 0: each message counts at once
 	direct bool          // the thing template is computed from the topic alone
 }
@@ -176,6 +179,8 @@ type propertyRule struct {
 	time, quality *expression
 	each          *expression
 	wrapper       bool
+	history       *expression // true: a value of the past
+	keepNull      bool        // no value keeps the last one, and is told by its quality
 	values        []valueRule // named one by one
 	object        *expression // or all members of an object
 	one           *valueRule  // or one, with a computed name
@@ -251,7 +256,10 @@ const (
 
 var callNames = [...]string{"services", "writes", "reads"}
 
-type sendRule struct{ topic, payload *template }
+type sendRule struct {
+	topic, payload *template
+	atMostOnce     bool
+}
 
 type askRule struct {
 	on      AskOn

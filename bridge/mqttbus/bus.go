@@ -131,6 +131,9 @@ func (b *Bus) Publish(p bridge.Publication, done func(error)) {
 	b.queue.push(&publication{Publication: p, done: done})
 }
 
+// Between has f run between two messages. See bridge.Bus.
+func (b *Bus) Between(f func()) { b.inbox.between(f) }
+
 // Status tells how things stand.
 func (b *Bus) Status() Status {
 	b.mu.Lock()
@@ -172,7 +175,11 @@ func (b *Bus) handOver(ctx context.Context) {
 		if !ok {
 			return
 		}
-		b.events.Message(m)
+		if m.do != nil {
+			m.do()
+			continue
+		}
+		b.events.Message(m.Message)
 	}
 }
 

@@ -33,7 +33,9 @@
 // One session is two connections to the same broker. The inbound one has the
 // client id and a kept session; it publishes nothing. The outbound one has the
 // client id with "-out", a clean session and the will; it subscribes nothing.
-// The session dies of the first error of either, both are torn down without an
+// Options.States add one connection each, clean, with a will of its own, which
+// subscribes its own topic alone and speaks once all filters are subscribed.
+// The session dies of the first error of any, all are torn down without an
 // MQTT DISCONNECT (the broker then sends the will), and the next session is
 // made with back-off and, where there are several brokers, on the next one.
 //

@@ -15,7 +15,7 @@ type inbox struct {
 	metrics               *metrics
 
 	mu    sync.Mutex // guards the following
-	items queue[*bridge.Message]
+	items queue[received]
 	bytes int
 
 	filled chan struct{} // capacity 1: an item was added
@@ -27,6 +27,12 @@ func newInbox(maxMessages, maxBytes int, m *metrics) *inbox {
 		maxMessages: maxMessages, maxBytes: maxBytes, metrics: m,
 		filled: make(chan struct{}, 1), freed: make(chan struct{}, 1),
 	}
+}
+
+// received is a message, or something to do in its place among the messages.
+type received struct {
+	*bridge.Message
+	do func()
 }
 
 func messageSize(m *bridge.Message) int { return len(m.Topic) + len(m.Payload) }
@@ -54,15 +60,24 @@ func (b *inbox) waitRoom(size int, closed <-chan struct{}) bool {
 
 func (b *inbox) push(m *bridge.Message) {
 	b.mu.Lock()
-	b.items.push(m)
+	b.items.push(received{Message: m})
 	b.bytes += messageSize(m)
 	b.report()
 	b.mu.Unlock()
 	signal(b.filled)
 }
 
-// pop takes the oldest message, waiting for one; false when ctx ended.
-func (b *inbox) pop(ctx context.Context) (*bridge.Message, bool) {
+// between has f come out of the queue after what is in it now.
+func (b *inbox) between(f func()) {
+	b.mu.Lock()
+	b.items.push(received{do: f})
+	b.report()
+	b.mu.Unlock()
+	signal(b.filled)
+}
+
+// pop takes the oldest entry, waiting for one; false when ctx ended.
+func (b *inbox) pop(ctx context.Context) (received, bool) {
 	for ctx.Err() == nil {
 		if m, ok := b.take(); ok {
 			signal(b.freed)
@@ -73,22 +88,27 @@ func (b *inbox) pop(ctx context.Context) (*bridge.Message, bool) {
 		case <-b.filled:
 		}
 	}
-	return nil, false
+	return received{}, false
 }
 
-func (b *inbox) take() (*bridge.Message, bool) {
+func (b *inbox) take() (received, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.items.len() == 0 {
-		return nil, false
+		return received{}, false
 	}
 	m := b.items.pop()
-	b.bytes -= messageSize(m)
+	if m.Message != nil {
+		b.bytes -= messageSize(m.Message)
+	}
 	b.report()
 	return m, true
 }
 
 func (b *inbox) report() {
+	if b.metrics == nil {
+		return
+	}
 	b.metrics.inboxMessages.Set(float64(b.items.len()))
 	b.metrics.inboxBytes.Set(float64(b.bytes))
 }

@@ -33,6 +33,7 @@ type metrics struct {
 	filtersRefused   prometheus.Gauge
 	refreshed        prometheus.Counter
 	refreshesDropped prometheus.Counter
+	statesAgain      prometheus.Counter
 }
 
 // dropReason is a metric label: why a received message was not handed over.
@@ -86,6 +87,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		filters:          gauge("filters", "Topic filters that are subscribed."),
 		refreshed:        counter("refreshed_topics_total", "Topics subscribed once more so that the broker sends what it retains."),
 		refreshesDropped: counter("refreshes_dropped_total", "Topics not subscribed once more because too many waited, or because they are none."),
+		statesAgain:      counter("states_said_again_total", "Times that somebody took back what the bridge says of itself, and it was said again."),
 		filtersRefused:   gauge("filters_refused", "Topic filters that the broker refuses."),
 	}
 	qos := vec("received_total", "Messages received, by quality of service.", "qos")

@@ -62,6 +62,10 @@ type Options struct {
 	// to publish when the outbound connection breaks, and ours when Run ends.
 	Birth, Will *bridge.Publication
 
+	// States are what the bridge says of itself to devices that wait for it,
+	// each on a connection of its own.
+	States []State
+
 	Backoff    Backoff
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -174,6 +178,11 @@ func (o *Options) check() ([]*url.URL, error) {
 			if err := checkTopic(p.Topic); err != nil {
 				errs = append(errs, err)
 			}
+		}
+	}
+	for _, s := range o.States {
+		if err := checkTopic(s.Topic); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	return brokers, errors.Join(errs...)

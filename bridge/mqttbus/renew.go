@@ -110,6 +110,9 @@ func (s *session) part() {
 	if w, next := s.opt.Will, s.bus.current.Load().Will; w != nil && (next == nil || next.Topic != w.Topic) {
 		s.out.publish(w).WaitTimeout(partTime)
 	}
+	for _, l := range s.states {
+		l.goodbye(time.Now().Add(partTime))
+	}
 	s.in.leave(partTime)
 	s.out.leave(partTime)
 	s.bus.down(s, s.cause)

@@ -18,19 +18,21 @@ type session struct {
 	number  uint64
 	broker  *url.URL
 	in, out *link
+	states  []*stateLink
 	started time.Time
 
 	failOnce sync.Once
 	failed   chan struct{}
 	cause    error // written before failed is closed
 
-	workers sync.WaitGroup
-	stop    chan struct{} // ends the workers
-	calm    chan struct{} // ends the sending of publications; what was sent is still settled
-	sent    chan struct{} // closed when that is so
-	ready   chan struct{} // closed when publications may go out
-	readyOK sync.Once
-	upSent  bool // owned by the subscriber's goroutine, read after it has ended
+	workers    sync.WaitGroup
+	stop       chan struct{} // ends the workers
+	calm       chan struct{} // ends the sending of publications; what was sent is still settled
+	sent       chan struct{} // closed when that is so
+	ready      chan struct{} // closed when publications may go out
+	readyOK    sync.Once
+	subscribed chan struct{} // closed when every filter was answered for the first time
+	upSent     bool          // owned by the subscriber's goroutine, read after it has ended
 }
 
 var (
@@ -47,7 +49,7 @@ func (b *Bus) openSession(ctx context.Context, opt *settings, broker *url.URL, n
 	}
 	s := &session{
 		bus: b, opt: opt, number: number, broker: broker,
-		failed: make(chan struct{}), stop: make(chan struct{}), ready: make(chan struct{}),
+		failed: make(chan struct{}), stop: make(chan struct{}), ready: make(chan struct{}), subscribed: make(chan struct{}),
 		calm: make(chan struct{}), sent: make(chan struct{}),
 	}
 	s.out, err = b.openLink(ctx, opt, linkOptions{
@@ -57,16 +59,28 @@ func (b *Bus) openSession(ctx context.Context, opt *settings, broker *url.URL, n
 	if err != nil {
 		return nil, err
 	}
+	if err := s.openStates(ctx, user, password); err != nil {
+		s.leaveOut()
+		return nil, err
+	}
 	s.in, err = b.openLink(ctx, opt, linkOptions{
 		broker: broker, clientID: opt.ClientID, clean: opt.CleanInbound,
 		username: user, password: password, inbox: b.inbox, session: number,
 	})
 	if err != nil {
-		s.out.leave(time.Second)
+		s.leaveOut()
 		return nil, err
 	}
 	s.started = time.Now()
 	return s, nil
+}
+
+// leaveOut gives up the links beside the inbound one, on which nothing was said yet.
+func (s *session) leaveOut() {
+	s.out.leave(time.Second)
+	for _, l := range s.states {
+		l.link.leave(time.Second)
+	}
 }
 
 func (o *settings) credentials() (user, password string, err error) {
@@ -103,6 +117,9 @@ func (s *session) run(ctx context.Context) error {
 		}
 	})
 	s.workers.Go(s.publish)
+	for _, l := range s.states {
+		l.work(s)
+	}
 	select {
 	case <-ctx.Done():
 		s.goodbye()
@@ -118,6 +135,9 @@ func (s *session) run(ctx context.Context) error {
 	err := s.reason()
 	s.in.breakOff(err)
 	s.out.breakOff(err)
+	for _, l := range s.states {
+		l.link.breakOff(err)
+	}
 	close(s.stop)
 	s.workers.Wait()
 	s.bus.down(s, err)
@@ -146,6 +166,9 @@ func (s *session) goodbye() {
 	cut := time.AfterFunc(s.opt.StopTimeout+stopGrace, func() {
 		s.in.conn.fail(errStopped)
 		s.out.conn.fail(errStopped)
+		for _, l := range s.states {
+			l.link.conn.fail(errStopped)
+		}
 	})
 	defer cut.Stop()
 	s.drain(deadline)
@@ -153,6 +176,9 @@ func (s *session) goodbye() {
 	s.workers.Wait()
 	if w := s.opt.Will; w != nil {
 		s.out.publish(w).WaitTimeout(max(time.Until(deadline), 100*time.Millisecond))
+	}
+	for _, l := range s.states {
+		l.goodbye(deadline)
 	}
 	left := max(time.Until(deadline), 200*time.Millisecond)
 	s.in.leave(left)
@@ -186,6 +212,9 @@ func (s *session) drain(deadline time.Time) {
 // isUp runs on the subscriber's goroutine: every filter has been answered.
 func (s *session) isUp() {
 	s.mayPublish()
+	if !s.upSent {
+		close(s.subscribed)
+	}
 	s.upSent = true
 	s.bus.up(s)
 }

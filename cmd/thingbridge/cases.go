@@ -14,6 +14,8 @@ const casesHelp = `Runs the mapping cases under DIR: files NAME.txtar. Each hold
   -- profiles --                     the profiles, as in the configuration; without it: native
   -- message TOPIC [retained] --     a message from the broker and its payload
   -- bytes TOPIC [retained] --       the same with the payload in hexadecimal digits
+  -- sparkplug TOPIC --              a message whose payload is Sparkplug B, in JSON
+  -- broker lost|back|forgot --      the broker is lost, back, or back without the session
   -- call THING SERVICE --           a service call and its inputs, a JSON object
   -- write THING PROPERTY --         a property write and the value, in JSON
   -- read THING PROPERTY --          a property read

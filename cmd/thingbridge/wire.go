@@ -82,6 +82,9 @@ func busOptions(c *config.Config, a *app) mqttbus.Options {
 		Logger:         a.log.With("part", "mqtt"),
 		Registerer:     a.registry,
 	}
+	for _, s := range a.engine.States() {
+		opt.States = append(opt.States, mqttbus.State{Topic: s.Topic, Payload: s.Payload, Again: s.Again})
+	}
 	if c.MQTT.Username != "" {
 		opt.Username = func() (string, error) { return c.MQTT.Username, nil }
 	}

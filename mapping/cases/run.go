@@ -20,6 +20,8 @@ import (
 type run struct {
 	file     string
 	engine   *mapping.Engine
+	sessions *mapping.Sessions
+	wake     time.Time // when the sessions want to be looked at; zero: not
 	now      time.Time
 	requests int
 	waiting  []waiting
@@ -53,6 +55,7 @@ func (c *run) start(list *yaml.Node) error {
 		NewRequestID:        func() string { return fmt.Sprintf("request-%d", next()) },
 		NewNumericRequestID: func() int64 { return int64(next()) },
 	})
+	c.sessions = c.engine.Sessions()
 	return nil
 }
 
@@ -69,7 +72,7 @@ func (c *run) take() string {
 	return b.String()
 }
 
-var errStep = errors.New("not a step; expected profiles, message, bytes, call, write, read, ask, elapse or want, as thingbridge test --help shows them")
+var errStep = errors.New("not a step; expected profiles, message, bytes, sparkplug, broker, call, write, read, ask, elapse or want, as thingbridge test --help shows them")
 
 func (c *run) step(verb, rest string, data []byte) error {
 	rest = strings.TrimSpace(rest)
@@ -89,6 +92,10 @@ func (c *run) step(verb, rest string, data []byte) error {
 		}
 		c.said(rest, payload)
 		return nil
+	case verb == "sparkplug" && rest != "":
+		return c.sparkplug(rest, data)
+	case verb == "broker" && rest != "":
+		return c.broker(rest)
 	case verb == "ask" && rest != "":
 		return c.ask(strings.Cut(rest, " "))
 	case verb == "elapse" && rest != "":
@@ -153,9 +160,19 @@ func (c *run) ask(occasion, thing string, ofThing bool) error {
 	return nil
 }
 
-// message hands in a message. What is gathered is announced before the first that
-// is no part of it.
+// message hands a message to the session that listens, else to the rules.
 func (c *run) message(in *mapping.Input) {
+	turn := mapping.Turn{Now: c.now}
+	if c.sessions.Message(in, &turn) {
+		c.turn(&turn)
+		return
+	}
+	c.handle(in)
+}
+
+// handle has the rules look at a message. What is gathered is announced before the
+// first that is no part of it.
+func (c *run) handle(in *mapping.Input) {
 	effects := c.engine.Handle(in, nil)
 	gathers := slices.ContainsFunc(effects, func(e mapping.Effect) bool { _, ok := e.(*mapping.Gathering); return ok })
 	if !gathers && len(c.gathered) > 0 {
@@ -250,7 +267,14 @@ func (c *run) definition(thing, property string) *alwayson.FieldDefinition {
 
 // elapse lets time go by; what is not answered by then ends.
 func (c *run) elapse(d time.Duration) {
-	c.now = c.now.Add(d)
+	till := c.now.Add(d)
+	for !c.wake.IsZero() && !c.wake.After(till) {
+		turn := mapping.Turn{Now: c.wake}
+		c.now, c.wake = c.wake, time.Time{}
+		c.sessions.Elapsed(&turn)
+		c.turn(&turn)
+	}
+	c.now = till
 	for i := 0; i < len(c.waiting); i++ {
 		if !c.waiting[i].until.After(c.now) {
 			c.end(i, "nobody answered in time")
@@ -310,7 +334,7 @@ func (c *run) request(kind, thing, name string, data []byte) error {
 	}
 	c.say("%s %s.%s within %s", kind, thing, name, call.Timeout)
 	for _, p := range call.Send {
-		c.say("%s", strings.TrimRight(fmt.Sprintf("  send %s %s", p.Topic, p.Payload), " "))
+		c.sent("  send", p)
 	}
 	switch {
 	case call.EchoProperty != "":

@@ -3,6 +3,7 @@ package cases
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"thingbridge/edge/alwayson"
@@ -31,7 +32,7 @@ func Show(e mapping.Effect) []string {
 	case *mapping.Values:
 		var lines []string
 		for _, v := range e.Values {
-			lines = append(lines, fmt.Sprintf("value %s.%s = %s", e.Thing, v.Name, showValue(v)))
+			lines = append(lines, fmt.Sprintf("%s %s.%s = %s", choose(e.History, "past value", "value"), e.Thing, v.Name, showValue(v)))
 		}
 		return lines
 	case *mapping.Event:
@@ -148,11 +149,11 @@ func showProperty(p *mapping.Property) string {
 	}
 	switch {
 	case p.Min != nil && p.Max != nil:
-		fmt.Fprintf(&b, " from %v to %v", *p.Min, *p.Max)
+		fmt.Fprintf(&b, " from %s to %s", plainNumber(*p.Min), plainNumber(*p.Max))
 	case p.Min != nil:
-		fmt.Fprintf(&b, " from %v", *p.Min)
+		fmt.Fprintf(&b, " from %s", plainNumber(*p.Min))
 	case p.Max != nil:
-		fmt.Fprintf(&b, " to %v", *p.Max)
+		fmt.Fprintf(&b, " to %s", plainNumber(*p.Max))
 	}
 	if p.Step != nil {
 		fmt.Fprintf(&b, " by %v", *p.Step)
@@ -168,6 +169,8 @@ func showProperty(p *mapping.Property) string {
 	}
 	return b.String()
 }
+
+func plainNumber(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 // Row writes the first row of a table as name=value, with commas between.
 func Row(t *alwayson.InfoTable) string {

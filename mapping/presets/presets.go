@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"sort"
 	"strings"
+
+	_ "thingbridge/mapping/sparkplug" // what the preset sparkplug-b names
 )
 
 //go:embed *.yaml
