@@ -38,7 +38,7 @@ type NewSession func(params map[string]any, lim Limits) (Session, error)
 type Turn struct {
 	Now   time.Time
 	Steps []Step          // in order
-	Send  []Publication   // to devices, in order
+	Send  []Ask           // to devices, in order, each once
 	Count map[Counted]int // what happened
 	Tells []Tell          // for the log
 
