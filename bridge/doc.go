@@ -41,8 +41,8 @@
 //
 // Locks, in the order in which they may be taken: Bridge.life (the registry and
 // the Engine change together), Bridge.mu (the registry), scheduler.mu, and the
-// small tables' own. The Bus's Publish and Message.Ack, which never block and never call
-// back, are the only foreign calls that may be made under life, none under the others.
+// small tables' own. The Bus's Publish and Refresh and Message.Ack, which never block and never
+// call back, are the only foreign calls that may be made under life, none under the others.
 //
 // A property that nothing declares is inferred from its first value. The Thing
 // is then bound once more, at most once a minute, so that a platform that browses what is

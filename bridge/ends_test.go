@@ -280,6 +280,7 @@ type farBus struct {
 	fail      error
 	noMarker  bool
 	refreshed []string
+	retains   map[string]string // topic to payload: what comes when it is refreshed
 	forgetful bool // the broker had not kept the session
 	resets    []string
 }
@@ -316,9 +317,18 @@ func (f *farBus) Refresh(topics ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.refreshed = append(f.refreshed, topics...)
+	for _, topic := range topics {
+		if payload, ok := f.retains[topic]; ok {
+			f.jobs.add(func() {
+				f.events.Message(&bridge.Message{Topic: topic, Payload: []byte(payload), QoS: 1, Retained: true, Received: time.Now()})
+			})
+		}
+	}
 }
 
 func (f *farBus) Between(call func()) { f.jobs.add(call) }
+
+func (f *farBus) Refreshed(done func()) { f.jobs.add(done) }
 
 func (f *farBus) Publish(p bridge.Publication, done func(error)) {
 	f.mu.Lock()

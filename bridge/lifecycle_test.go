@@ -231,7 +231,7 @@ func TestMarkerSweepsNothingThatIsThere(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		r.mustState("pump-1", bridge.StateReady)
-		time.Sleep(2 * time.Second)
+		time.Sleep(5 * time.Second) // its topic is asked for before it leaves
 		synctest.Wait()
 		r.mustState("pump-1", "forgotten")
 	})
@@ -292,7 +292,7 @@ func TestThingsOfAForgetfulBrokerOutliveARestartOfTheBridge(t *testing.T) {
 				r.retained(topic, "{}")
 			}
 			r.bus.jobs.add(func() { r.b.BusUp(session) })
-			time.Sleep(5 * time.Second)
+			time.Sleep(7 * time.Second)
 			synctest.Wait()
 		}
 		start := func() *rig {
@@ -341,5 +341,27 @@ func TestRefusedBindIsShownWithThePlatformsReason(t *testing.T) {
 		if d, _ := r.b.Thing("pump-1"); d.Reason != "not visible to this key" {
 			t.Errorf("reason is %q", d.Reason)
 		}
+	})
+}
+
+// Some brokers send what they retain to a topic's own filter and not to one with
+// wildcards.
+func TestWhoseAnnouncementIsOnlyToldByItsTopicStays(t *testing.T) {
+	bubble(t, map[string][]alwayson.Subscription{"pump-1": subs(), "pump-2": subs()}, func(r *rig) {
+		r.retained(announce, "{}")
+		r.retained("things/pump-2/announce", "{}")
+		r.bus.mu.Lock()
+		r.bus.retains = map[string]string{announce: "{}"}
+		r.bus.mu.Unlock()
+		r.bus.jobs.add(func() { r.b.BusDown(1, nil) })
+		r.bus.jobs.add(func() { r.b.BusUp(2) })
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		r.mustState("pump-1", bridge.StateReady)
+		r.mustState("pump-2", bridge.StateReady)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		r.mustState("pump-1", bridge.StateReady)
+		r.mustState("pump-2", "forgotten")
 	})
 }

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"crypto/rand"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +12,10 @@ import (
 // after each SUBACK it publishes a nonce to a topic of its own. What the broker
 // kept was queued before it, so once the nonce comes back, and markerSettle has
 // passed, a Thing whose announcement is retained but did not come has left.
+//
+// Some brokers (RabbitMQ 3.10) send what they retain to a topic's own filter and
+// not to one with wildcards. So unless something retained came by itself, the
+// topics of those that are missing are subscribed one by one before they leave.
 //
 // Whether an announcement that came live is retained, MQTT 3.1.1 does not say. So
 // a Bus that is a Refresher is asked for its topic once more: what is retained
@@ -23,16 +28,21 @@ const (
 	probePause     = 500 * time.Millisecond // between two batches
 	probeBatch     = 200
 	probeQueue     = 100_000
+	verifyBatch    = 2000 // topics of missing Things asked for at a time
 )
 
 type marker struct {
 	topic string
 	epoch atomic.Uint64 // counts connections to the broker, from 1
 
+	refreshed atomic.Uint64 // the epoch in which topics were last subscribed once more
+	told      atomic.Uint64 // the epoch in which something retained last came by itself
+	deaf      atomic.Bool   // the broker does not send what it retains to filters with wildcards
+
 	// mu guards the following.
 	mu     sync.Mutex
 	nonce  string
-	sentAt uint64 // the epoch of nonce
+	then   func() // what the nonce's return begins
 	probes []string
 	asked  map[string]struct{} // the same
 	busy   bool                // a batch of probes is planned
@@ -48,17 +58,27 @@ func (k *marker) init(clientID string) {
 // nextEpoch begins a connection: announcements seen before do not count for it.
 func (k *marker) nextEpoch() { k.epoch.Add(1) }
 
-// sendMarker publishes a nonce, and again until it comes back.
+// sendMarker finds out when the broker has told all that it retains.
 func (b *Bridge) sendMarker() {
-	k := &b.marker
-	if k.topic == "" {
+	if b.marker.topic == "" {
 		b.settle()
 		return
 	}
 	b.settleLater()
+	epoch := b.marker.epoch.Load()
+	b.awaitMarker(func() {
+		b.settle()
+		b.timers.after(markerSettle, func() { b.sweep(epoch) })
+	})
+}
+
+// awaitMarker publishes a nonce, again until it comes back on the present
+// connection, and runs then with the timers. A later one takes its place.
+func (b *Bridge) awaitMarker(then func()) {
+	k := &b.marker
 	epoch, nonce := k.epoch.Load(), rand.Text()
 	k.mu.Lock()
-	k.nonce, k.sentAt = nonce, epoch
+	k.nonce, k.then = nonce, then
 	k.mu.Unlock()
 	b.bus.Publish(Publication{Topic: k.topic, Payload: []byte(nonce), QoS: 1, Expires: time.Now().Add(markerRetry)}, nil)
 	b.timers.after(markerRetry, func() {
@@ -66,25 +86,26 @@ func (b *Bridge) sendMarker() {
 		again := k.nonce == nonce && k.epoch.Load() == epoch
 		k.mu.Unlock()
 		if again {
-			b.sendMarker()
+			b.awaitMarker(then)
 		}
 	})
 }
 
-// markerBack reports whether m is on the marker's topic, and starts the sweep
-// when it is the nonce that was sent.
+// markerBack reports whether m is on the marker's topic, and goes on when it is
+// the nonce that was sent.
 func (b *Bridge) markerBack(m *Message) bool {
 	k := &b.marker
 	if k.topic == "" || m.Topic != k.topic {
+		if m.Retained && k.refreshed.Load() != k.epoch.Load() {
+			k.told.Store(k.epoch.Load())
+		}
 		return false
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.nonce != "" && string(m.Payload) == k.nonce {
-		k.nonce = ""
-		epoch := k.sentAt
-		b.timers.after(0, b.settle)
-		b.timers.after(markerSettle, func() { b.sweep(epoch) })
+		b.timers.after(0, k.then)
+		k.nonce, k.then = "", nil
 	}
 	return true
 }
@@ -165,9 +186,81 @@ func (b *Bridge) sweep(epoch uint64) {
 		})
 		return
 	}
+	if b.marker.told.Load() == epoch {
+		b.missing(gone)
+		return
+	}
+	b.verify(epoch, gone)
+}
+
+// missing makes Things leave whose announcements are gone. b.life is held.
+func (b *Bridge) missing(gone []*thing) {
 	for _, t := range gone {
 		b.leave(t.name, "device left while nobody listened", "", func(error) {})
 	}
+}
+
+// verify asks for the announcements of Things that may be gone by their topics,
+// some at a time, and makes those leave whose announcements do not come.
+func (b *Bridge) verify(epoch uint64, gone []*thing) {
+	r, ok := b.bus.(Refresher)
+	if !ok {
+		b.missing(gone)
+		return
+	}
+	var topics []string
+	n := 0
+	b.mu.Lock()
+	for ; n < len(gone) && len(topics) < verifyBatch; n++ {
+		topics = append(topics, gone[n].device.Sources...)
+	}
+	b.mu.Unlock()
+	if n == 0 {
+		return
+	}
+	asked, rest := gone[:n], gone[n:]
+	b.refresh(r, topics)
+	r.Refreshed(func() {
+		b.timers.after(0, func() {
+			if b.marker.epoch.Load() == epoch {
+				b.awaitMarker(func() { b.timers.after(markerSettle, func() { b.verified(epoch, asked, rest) }) })
+			}
+		})
+	})
+}
+
+// verified is the end of verify for the Things that were asked for.
+func (b *Bridge) verified(epoch uint64, asked, rest []*thing) {
+	b.life.Lock()
+	defer b.unlockLife()
+	if b.marker.epoch.Load() != epoch {
+		return
+	}
+	b.mu.Lock()
+	gone := slices.DeleteFunc(slices.Clone(asked), func(t *thing) bool {
+		return b.things[t.name] != t || t.leaving || !t.device.Retained || t.seenEpoch >= epoch
+	})
+	here := 0
+	for _, t := range asked {
+		if b.things[t.name] == t && t.seenEpoch >= epoch {
+			here++
+		}
+	}
+	b.mu.Unlock()
+	if here > 0 && !b.marker.deaf.Swap(true) {
+		b.note(func() {
+			b.log.Warn("the broker does not send what it retains to topic filters with wildcards; a device that announced itself"+
+				" before the bridge first ran is found only when it announces itself again", "found", here)
+		})
+	}
+	b.missing(gone)
+	b.verify(epoch, rest)
+}
+
+// refresh has topics subscribed once more.
+func (b *Bridge) refresh(r Refresher, topics []string) {
+	b.marker.refreshed.Store(b.marker.epoch.Load())
+	r.Refresh(topics...)
 }
 
 // sessionLost reports whether the broker is known to have made a new session.
@@ -219,7 +312,7 @@ func (k *marker) probeNext(b *Bridge) {
 		return
 	}
 	if r, ok := b.bus.(Refresher); ok {
-		r.Refresh(batch...)
+		b.refresh(r, batch)
 	}
 	b.timers.after(probePause, func() { k.probeNext(b) })
 }

@@ -74,9 +74,13 @@ type Reconnector interface {
 }
 
 // Refresher is what a Bus may offer beside: to have the broker send what it
-// retains on these topics once more. It returns at once.
+// retains on these topics once more. Both methods return at once.
 type Refresher interface {
 	Refresh(topics ...string)
+	// Refreshed calls done once the broker has answered all that Refresh was
+	// given before, on the present connection; never, if that ends first. done
+	// runs on the bus's goroutine and must not block.
+	Refreshed(done func())
 }
 
 // SessionKeeper is what a Bus may offer beside: whether the broker had kept the

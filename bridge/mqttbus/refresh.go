@@ -37,6 +37,14 @@ func (b *Bus) Refresh(topics ...string) {
 	b.metrics.refreshesDropped.Add(float64(dropped))
 }
 
+// Refreshed implements bridge.Refresher.
+func (b *Bus) Refreshed(done func()) {
+	b.subs.mu.Lock()
+	defer b.subs.mu.Unlock()
+	b.subs.refreshed = append(b.subs.refreshed, done)
+	signal(b.subs.changed)
+}
+
 // Reconnect implements bridge.Reconnector: it ends the present session, if there
 // is one, so that the broker delivers again what is not acknowledged. It returns
 // at once; the next session is made after the usual back-off.
@@ -89,11 +97,25 @@ func (s *subscriptions) takeRefresh(n int) []string {
 	return topics
 }
 
+// takeRefreshed takes out whom to tell that no topic waits to be subscribed
+// once more; nobody as long as one does.
+func (s *subscriptions) takeRefreshed() []func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.again) > 0 {
+		return nil
+	}
+	done := s.refreshed
+	s.refreshed = nil
+	return done
+}
+
 // forgetRefresh drops all topics to be subscribed once more.
 func (s *subscriptions) forgetRefresh() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.again)
+	s.refreshed = nil
 }
 
 // refresh subscribes topics once more. Those that are no filters of their own

@@ -25,6 +25,9 @@ func TestWhatIsRetainedComesAgainWhenItIsRefreshed(t *testing.T) {
 		}
 		for round := range 3 {
 			b.Refresh(topics...)
+			answered := make(chan struct{}, 1)
+			b.Refreshed(func() { answered <- struct{}{} })
+			receive(t, answered, "the word that all is answered")
 			again := map[string]bool{}
 			for range 2 {
 				m := receive(t, r.messages, "retained message")

@@ -51,6 +51,9 @@ func (s *subscriber) run(stop <-chan struct{}) error {
 				return err
 			}
 		}
+		for _, done := range s.bus.subs.takeRefreshed() {
+			done()
+		}
 		if surplus := s.surplus(want); len(surplus) > 0 {
 			if err := s.unsubscribe(s.batch(surplus), stop); err != nil {
 				return err

@@ -9,13 +9,14 @@ import (
 // subscriptions is the set of filters that should be subscribed, and what the
 // broker refused of it.
 type subscriptions struct {
-	mu      sync.Mutex // guards the following
-	desired map[string]struct{}
-	refused map[string]*refusedFilter
-	version uint64              // grows with each Subscribe and Unsubscribe
-	cache   []string            // effective filters of cacheAt; nil: not known
-	again   map[string]struct{} // topics to be subscribed once more
-	changed chan struct{}
+	mu        sync.Mutex // guards the following
+	desired   map[string]struct{}
+	refused   map[string]*refusedFilter
+	version   uint64              // grows with each Subscribe and Unsubscribe
+	cache     []string            // effective filters of cacheAt; nil: not known
+	again     map[string]struct{} // topics to be subscribed once more
+	refreshed []func()            // to be told when there are none
+	changed   chan struct{}
 }
 
 type refusedFilter struct {
