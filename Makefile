@@ -11,7 +11,7 @@ DEMO     ?=
 export VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint fuzz bench microbench licenses chaos cover clean
+.PHONY: help build demo test lint fuzz bench microbench licenses brokers chaos cover clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ microbench: ## Go benchmarks of the packages, BENCH=regexp
 
 licenses: ## the licences of all dependencies, into docs/licenses.md
 	deployments/licenses/licenses.sh list > docs/licenses.md
+
+brokers: ## try each broker that is installed against docs/brokers.md
+	BROKERS=all go test -count=1 -timeout 20m -v -run '^TestBrokers$$' ./integration
 
 chaos: ## crash test: KILLS (100) times kill -9, cuts and stops, then counts what is lost
 	CHAOS_KILLS=$(KILLS) go test -count=1 -timeout 3h -v -run '^TestChaos' ./integration/...

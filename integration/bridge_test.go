@@ -22,7 +22,7 @@ const bridgeConfig = `platform:
   app_key: ` + appKey + `
 mqtt:
   broker: %s
-  client_id: %s
+  client_id: %s%s
 data_dir: %s
 console: {listen: %q}
 %s`
@@ -36,7 +36,11 @@ func newBridge(t testing.TB, b *broker, webSocket, more string) *bridge {
 func newBridgeIn(t testing.TB, dir string, b *broker, webSocket, more string) *bridge {
 	t.Helper()
 	br := &bridge{t: t, config: filepath.Join(dir, "thingbridge.yaml"), console: freeAddress(t)}
-	text := fmt.Sprintf(bridgeConfig, webSocket, b.url(), "bridge-"+filepath.Base(dir)+fmt.Sprint(time.Now().UnixNano()),
+	login := ""
+	if b.user != "" {
+		login = "\n  username: " + b.user + "\n  password: x"
+	}
+	text := fmt.Sprintf(bridgeConfig, webSocket, b.url(), "bridge-"+filepath.Base(dir)+fmt.Sprint(time.Now().UnixNano()), login,
 		filepath.Join(dir, "data"), br.console, more)
 	if err := os.WriteFile(br.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

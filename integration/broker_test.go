@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,9 +52,10 @@ type broker struct {
 	t     testing.TB // it ends with this test
 	run   runner
 	proxy *toxiproxy.Proxy
+	user  string // that clients must name; "" for none
 }
 
-// runner is a way to run Mosquitto.
+// runner is a way to run a broker.
 type runner interface {
 	start(t testing.TB) (address string)
 	stop(t testing.TB) // SIGTERM
@@ -69,6 +71,14 @@ func newBroker(t testing.TB) *broker {
 }
 
 func (b *broker) url() string { return "tcp://" + b.proxy.Listen }
+
+// deviceURL is url with the user that a device must have.
+func (b *broker) deviceURL() string {
+	if b.user == "" {
+		return b.url()
+	}
+	return "tcp://" + url.UserPassword(b.user, "x").String() + "@" + b.proxy.Listen
+}
 
 // stop ends the broker as an operator does.
 func (b *broker) stop() {

@@ -34,7 +34,7 @@ func mqttOptions(url, clientID string) *mqtt.ClientOptions {
 
 func newDevice(t testing.TB, b *broker, clientID string) *device {
 	t.Helper()
-	d := &device{t: t, client: mqtt.NewClient(mqttOptions(b.url(), clientID).SetOrderMatters(false))}
+	d := &device{t: t, client: mqtt.NewClient(mqttOptions(b.deviceURL(), clientID).SetOrderMatters(false))}
 	d.finish(d.client.Connect(), "connect")
 	t.Cleanup(func() { d.client.Disconnect(0) })
 	return d
@@ -130,7 +130,7 @@ func deviceChild(spec string) int {
 func startDevice(t testing.TB, b *broker, thing string) (kill func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), deviceVar+"="+b.url()+" "+thing)
+	cmd.Env = append(os.Environ(), deviceVar+"="+b.deviceURL()+" "+thing)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdin, err := cmd.StdinPipe()

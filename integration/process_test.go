@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -23,6 +24,11 @@ const (
 // eventually waits until ok says "" and fails with what it said last.
 func eventually(t testing.TB, what string, ok func() string) time.Duration {
 	t.Helper()
+	return eventuallyWithin(t, patience, what, ok)
+}
+
+func eventuallyWithin(t testing.TB, limit time.Duration, what string, ok func() string) time.Duration {
+	t.Helper()
 	start := time.Now()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
@@ -31,8 +37,8 @@ func eventually(t testing.TB, what string, ok func() string) time.Duration {
 		if why == "" {
 			return time.Since(start)
 		}
-		if time.Since(start) > patience {
-			t.Fatalf("%s: not after %v: %s", what, patience, why)
+		if time.Since(start) > limit {
+			t.Fatalf("%s: not after %v: %s", what, limit, why)
 		}
 		<-tick.C
 	}
@@ -96,10 +102,18 @@ func (p *process) output() string {
 // start runs a command until the test's end. Its output is shown when the test failed.
 func start(t testing.TB, name, path string, args ...string) *process {
 	t.Helper()
+	return startIn(t, name, nil, path, args...)
+}
+
+// startIn is start with more in the environment.
+func startIn(t testing.TB, name string, env []string, path string, args ...string) *process {
+	t.Helper()
 	p := &process{name: name, done: make(chan struct{})}
 	p.cmd = exec.Command(path, args...)
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// A group of its own: some programs are scripts that start the real one.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
@@ -131,12 +145,18 @@ func (p *process) tail() string {
 
 // kill ends it at once and waits for its end.
 func (p *process) kill() {
-	_ = p.cmd.Process.Signal(syscall.SIGKILL)
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	<-p.done
 }
 
 // stop asks it to end with SIGTERM and wants it to end well in time.
 func (p *process) stop(t testing.TB) {
+	t.Helper()
+	p.stopWith(t, 0)
+}
+
+// stopWith is stop for a program that ends with another exit status.
+func (p *process) stopWith(t testing.TB, status int) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatalf("stop %s: %v", p.name, err)
@@ -146,8 +166,8 @@ func (p *process) stop(t testing.TB) {
 	case <-time.After(stopWait):
 		t.Fatalf("%s has not ended %v after SIGTERM", p.name, stopWait)
 	}
-	if p.err != nil {
-		t.Fatalf("%s ended with %v:\n%s", p.name, p.err, p.tail())
+	if got := p.cmd.ProcessState.ExitCode(); got != status {
+		t.Fatalf("%s ended with %v, exit status %d; want %d:\n%s", p.name, p.err, got, status, p.tail())
 	}
 }
 
@@ -163,7 +183,7 @@ func (p *process) ended() bool {
 // upOn waits until the process listens on address.
 func (p *process) upOn(t testing.TB, address string) {
 	t.Helper()
-	eventually(t, p.name+" listens", func() string {
+	eventuallyWithin(t, 3*patience, p.name+" listens", func() string {
 		if p.ended() {
 			t.Fatalf("%s ended: %v\n%s", p.name, p.err, p.tail())
 		}
