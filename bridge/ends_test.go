@@ -281,7 +281,7 @@ type farBus struct {
 	noMarker  bool
 	refreshed []string
 	retains   map[string]string // topic to payload: what comes when it is refreshed
-	forgetful bool // the broker had not kept the session
+	forgetful bool              // the broker had not kept the session
 	resets    []string
 }
 
