@@ -6,12 +6,13 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 1m
 BENCH    ?= .
 KILLS    ?= 100
+MINUTES  ?= 30
 DEMO     ?=
 
 export VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint fuzz bench microbench licenses brokers chaos cover clean
+.PHONY: help build demo test lint fuzz bench microbench licenses brokers chaos soak cover clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +46,9 @@ brokers: ## try each broker that is installed against docs/brokers.md
 
 chaos: ## crash test: KILLS (100) times kill -9, cuts and stops, then counts what is lost
 	CHAOS_KILLS=$(KILLS) go test -count=1 -timeout 3h -v -run '^TestChaos' ./integration/...
+
+soak: ## steady load for MINUTES (30) with reconnects of both sides: memory, goroutines, handles must be flat
+	SOAK_MINUTES=$(MINUTES) go test -count=1 -timeout $$(($(MINUTES) + 10))m -v -run '^TestSoak' ./integration
 
 cover: ## coverage of the tests in bin/cover.html
 	@mkdir -p bin
