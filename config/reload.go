@@ -42,7 +42,8 @@ var classes = []struct {
 	{"deny", Restart},
 	{"provision", Restart},
 	{"console", AtOnce},
-	{"rest", Restart},
+	{"rest", AtOnce},
+	{"rest.tls", Restart},
 	{"log", AtOnce},
 	{ProfilesKey, Restart},
 }

@@ -27,18 +27,21 @@ const (
 var outcomes = []string{outcomeOK, outcomeLocal, outcomeRefused, outcomeInvalid, outcomeUnauthorized, outcomeDenied,
 	outcomeUnavailable, outcomeFull, outcomeTimeout, outcomeLost, outcomeGone}
 
-type metrics struct {
+// Metrics are the figures of the listeners of one bridge, present and former.
+type Metrics struct {
 	requests    map[string]prometheus.Counter
 	seconds     prometheus.Histogram
 	connections prometheus.Counter
+	inFlight    atomic.Int64
 }
 
-func newMetrics(reg prometheus.Registerer, inFlight *atomic.Int64) (*metrics, error) {
+// NewMetrics makes and registers them; with a nil reg they are counted and not shown.
+func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	opts := func(name, help string) prometheus.Opts {
 		return prometheus.Opts{Namespace: "thingbridge", Subsystem: "rest", Name: name, Help: help}
 	}
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts(opts("requests_total", "Requests to the REST listener by their end.")), []string{"outcome"})
-	m := &metrics{
+	m := &Metrics{
 		requests: map[string]prometheus.Counter{},
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "thingbridge", Subsystem: "rest", Name: "request_seconds",
 			Help: "Time from a REST request's header to the end of its answer.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)}),
@@ -47,7 +50,7 @@ func newMetrics(reg prometheus.Registerer, inFlight *atomic.Int64) (*metrics, er
 	for _, o := range outcomes {
 		m.requests[o] = requests.WithLabelValues(o)
 	}
-	gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("requests_in_flight", "REST requests under way.")), func() float64 { return float64(inFlight.Load()) })
+	gauge := prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("requests_in_flight", "REST requests under way.")), func() float64 { return float64(m.inFlight.Load()) })
 	if reg == nil {
 		return m, nil
 	}
@@ -60,7 +63,7 @@ func newMetrics(reg prometheus.Registerer, inFlight *atomic.Int64) (*metrics, er
 	return m, errors.Join(errs...)
 }
 
-func (m *metrics) ended(outcome string, took time.Duration) {
+func (m *Metrics) ended(outcome string, took time.Duration) {
 	m.requests[outcome].Inc()
 	m.seconds.Observe(took.Seconds())
 }

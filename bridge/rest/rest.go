@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"thingbridge/bridge/httpd"
 	"thingbridge/bridge/permit"
 	"thingbridge/edge/alwayson"
@@ -42,10 +40,10 @@ type Options struct {
 	TLS                func() (*tls.Config, error) // nil: plain HTTP
 	Allow              permit.Rules                // none: nothing is forwarded
 
-	Platform   Platform
-	Local      Local                 // nil: none
-	Registerer prometheus.Registerer // nil: metrics are counted and not shown
-	Logger     *slog.Logger          // nil: silent
+	Platform Platform
+	Local    Local        // nil: none
+	Metrics  *Metrics     // nil: none are shown
+	Logger   *slog.Logger // nil: silent
 
 	MaxMessage  int           // bytes of a body (1 MiB)
 	Timeout     time.Duration // for the platform's answer (30s)
@@ -84,11 +82,14 @@ type REST struct {
 	opt      Options
 	handler  http.Handler
 	server   *httpd.Server
-	metrics  *metrics
+	metrics  *Metrics
 	episodes *episodes
-	inFlight atomic.Int64
-	bodies   atomic.Int64
+	load     *load
+	newest   atomic.Pointer[REST] // whose handlers serve since Use; nil: our own
 }
+
+// load is what is under way, also by handlers that serve no more.
+type load struct{ inFlight, bodies atomic.Int64 }
 
 // New checks o and makes a REST that does nothing until Listen or Run.
 func New(o Options) (*REST, error) {
@@ -101,14 +102,16 @@ func New(o Options) (*REST, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rest: %w", err)
 	}
-	r := &REST{opt: o, episodes: newEpisodes(o.Logger)}
-	if r.metrics, err = newMetrics(o.Registerer, &r.inFlight); err != nil {
-		return nil, fmt.Errorf("rest: %w", err)
+	r := &REST{opt: o, metrics: o.Metrics, episodes: newEpisodes(o.Logger), load: &load{}}
+	if r.metrics == nil {
+		if r.metrics, err = NewMetrics(nil); err != nil {
+			return nil, fmt.Errorf("rest: %w", err)
+		}
 	}
 	guard := httpd.NewGuard(access, r.turnedAway)
 	r.handler = r.counted(guard.Wrap(http.HandlerFunc(r.serve)))
 	r.server = &httpd.Server{
-		Address: o.Listen, Handler: r.handler, TLS: o.TLS, Connections: o.Connections, Refused: r.refusedConnection,
+		Address: o.Listen, Handler: r, TLS: o.TLS, Connections: o.Connections, Refused: r.refusedConnection,
 		AnswerTime: o.Timeout, StopTimeout: o.StopTimeout, Logger: o.Logger,
 	}
 	return r, nil
@@ -124,6 +127,32 @@ func (r *REST) Listen() error {
 
 // Addr is where it listens; nil before Listen.
 func (r *REST) Addr() net.Addr { return r.server.Addr() }
+
+// Prepare makes handlers that serve as o says, for Use. Address, TLS, connections
+// and the time for an answer stay as they were. An error says what is wrong with o.
+func (r *REST) Prepare(o Options) (*Prepared, error) {
+	made, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	made.metrics, made.episodes, made.load = r.metrics, r.episodes, r.load
+	return &Prepared{made}, nil
+}
+
+// Prepared are handlers that may be put to Use.
+type Prepared struct{ rest *REST }
+
+// Use has r serve with other handlers from now on. Requests under way end by
+// those that they began with.
+func (r *REST) Use(p *Prepared) { r.newest.Store(p.rest) }
+
+// ServeHTTP implements http.Handler.
+func (r *REST) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	if made := r.newest.Load(); made != nil {
+		r = made
+	}
+	r.handler.ServeHTTP(w, q)
+}
 
 // Close gives back the address of a REST that is not run.
 func (r *REST) Close() { r.server.Close() }

@@ -151,7 +151,7 @@ func (r *REST) params(w http.ResponseWriter, q *http.Request, slot *slot, method
 		room = min(n, room)
 	}
 	slot.bytes = room
-	if r.bodies.Add(room) > r.opt.BodyBytes {
+	if r.load.bodies.Add(room) > r.opt.BodyBytes {
 		r.full(w, q, "too many bytes of bodies are under way already")
 		return nil, false
 	}
@@ -179,10 +179,11 @@ type slot struct {
 }
 
 func (r *REST) enter() *slot {
-	if r.inFlight.Add(1) > int64(r.opt.InFlight) {
-		r.inFlight.Add(-1)
+	if r.load.inFlight.Add(1) > int64(r.opt.InFlight) {
+		r.load.inFlight.Add(-1)
 		return nil
 	}
+	r.metrics.inFlight.Add(1)
 	s := &slot{rest: r}
 	s.held.Store(1)
 	return s
@@ -192,8 +193,9 @@ func (s *slot) keep() { s.held.Add(1) }
 
 func (s *slot) leave() {
 	if s.held.Add(-1) == 0 {
-		s.rest.bodies.Add(-s.bytes)
-		s.rest.inFlight.Add(-1)
+		s.rest.load.bodies.Add(-s.bytes)
+		s.rest.load.inFlight.Add(-1)
+		s.rest.metrics.inFlight.Add(-1)
 	}
 }
 

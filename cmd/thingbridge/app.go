@@ -38,7 +38,7 @@ type app struct {
 	client   *edge.Client
 	own      *ownthing.Self
 	consoles *consoles
-	rest     *rest.REST // nil: none
+	rests    *rests
 }
 
 // waitingQueue is an outbox of either mode.
@@ -66,7 +66,8 @@ type appOptions struct {
 func newApp(c *config.Config, log *slog.Logger, opt appOptions) (_ *app, err error) {
 	a := &app{config: c, log: log, logs: opt.logs, registry: prometheus.NewRegistry()}
 	a.reload = newReloader(c, log.With("part", "config"), a.registry, opt)
-	a.consoles = &consoles{app: a, ends: make(chan error, 1)}
+	a.consoles = &consoles{app: a}
+	a.rests = &rests{app: a}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())
@@ -104,8 +105,11 @@ func newApp(c *config.Config, log *slog.Logger, opt appOptions) (_ *app, err err
 			return nil, err
 		}
 	}
+	if a.rests.metrics, err = rest.NewMetrics(a.registry); err != nil {
+		return nil, err
+	}
 	if c.REST.Listen != "" {
-		if a.rest, err = newREST(c, a); err != nil {
+		if a.rests.present, err = newREST(c, a); err != nil {
 			return nil, err
 		}
 	}
@@ -136,11 +140,9 @@ func (a *app) run(ctx context.Context) error {
 	start("platform", sides, a.client.Run)
 	start("own thing", work, a.own.Run)
 	start("console", sides, a.consoles.run)
+	start("rest", sides, a.rests.run)
 	if a.reload.enabled {
 		start("config", work, a.reload.run)
-	}
-	if a.rest != nil {
-		start("rest", sides, a.rest.Run)
 	}
 	bridgeErr := a.bridge.Run(work)
 	leave()
@@ -156,9 +158,7 @@ func (a *app) run(ctx context.Context) error {
 func (a *app) close() error {
 	var errs []error
 	a.consoles.close()
-	if a.rest != nil {
-		a.rest.Close()
-	}
+	a.rests.close()
 	if a.outbox != nil {
 		errs = append(errs, a.outbox.Close())
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"thingbridge/bridge/console"
 	"thingbridge/bridge/outbox"
@@ -27,6 +26,7 @@ func (a *app) addParts() {
 		}))
 	}
 	a.reload.add("console", a.consoles)
+	a.reload.add("rest", a.rests)
 }
 
 // anew lists the changed keys for which a connection must be made anew.
@@ -86,59 +86,8 @@ func outboxBounds(c *config.Config) outbox.Bounds {
 
 // consoles is the console, which may move to another address, go and come.
 type consoles struct {
-	app  *app
-	ends chan error // of a console that failed
-
-	mu      sync.Mutex // guards the following
-	present *console.Console
-	ctx     context.Context // of the consoles; nil: they do not run yet
-	stop    context.CancelFunc
-	running sync.WaitGroup
-}
-
-// now gives the console that serves; nil: none.
-func (s *consoles) now() *console.Console {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.present
-}
-
-// run serves until ctx ends or a console fails.
-func (s *consoles) run(ctx context.Context) error {
-	s.mu.Lock()
-	s.ctx = ctx
-	s.startLocked()
-	s.mu.Unlock()
-	var err error
-	select {
-	case <-ctx.Done():
-	case err = <-s.ends:
-	}
-	s.mu.Lock()
-	if s.stop != nil {
-		s.stop()
-	}
-	s.ctx = nil
-	s.mu.Unlock()
-	s.running.Wait()
-	return err
-}
-
-func (s *consoles) startLocked() {
-	if s.present == nil || s.ctx == nil {
-		return
-	}
-	ctx, stop := context.WithCancel(s.ctx)
-	c := s.present
-	s.stop = stop
-	s.running.Go(func() {
-		if err := c.Run(ctx); err != nil {
-			select {
-			case s.ends <- err:
-			default: // one is enough
-			}
-		}
-	})
+	app *app
+	movable[*console.Console]
 }
 
 // prepare implements reloadable. The console's secrets are read afresh, whatever
@@ -164,25 +113,6 @@ func (s *consoles) prepare(old, now *config.Config) (change, error) {
 		return change{}, err
 	}
 	return change{apply: func() { s.replace(made) }, drop: made.Close}, nil
-}
-
-// replace puts another console, which listens already, in the place of the present one.
-func (s *consoles) replace(made *console.Console) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stop != nil {
-		s.stop()
-		s.stop = nil
-	}
-	s.present = made
-	s.startLocked()
-}
-
-// close gives back the address of a console that never ran.
-func (s *consoles) close() {
-	if c := s.now(); c != nil {
-		c.Close()
-	}
 }
 
 // errRunOnly says that only "thingbridge run" takes a changed configuration.
