@@ -16,6 +16,8 @@ func (p *Platform) serve(from *conn, method alwayson.Code, req *alwayson.Request
 		p.serveThing(from, method, req, respond)
 	case alwayson.EntityResource:
 		p.serveResource(method, req, respond)
+	case alwayson.EntityDataShape, alwayson.EntityThingTemplate:
+		respond(p.serveModel(method, req))
 	default:
 		respond(fail(alwayson.NotFound, "%s [%s] does not exist", req.EntityType, req.Entity))
 	}

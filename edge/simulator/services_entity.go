@@ -27,6 +27,10 @@ func (p *Platform) serveResource(method alwayson.Code, req *alwayson.Request, re
 			run = p.serviceDeleteThing
 		case "CreateDataShape":
 			run = p.serviceCreateDataShape
+		case "DeleteDataShape":
+			run = p.serviceDeleteDataShape
+		case "GetEntityList":
+			run = p.serviceEntityList
 		}
 	case "SearchFunctions":
 		if req.Name == "SearchModelEntities" {
@@ -123,14 +127,35 @@ func (p *Platform) serviceCreateDataShape(in params) *alwayson.Response {
 	return done()
 }
 
+func (p *Platform) serviceDeleteDataShape(in params) *alwayson.Response {
+	name := in.text("name")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.shapes[key(name)] == nil {
+		return fail(alwayson.NotFound, "data shape [%s] does not exist", name)
+	}
+	delete(p.shapes, key(name))
+	return done()
+}
+
 // found is one entity that a search met.
 type found struct{ name, description, kind string }
 
 // serviceSearch lists Things, ThingTemplates and DataShapes whose names match.
 func (p *Platform) serviceSearch(in params) *alwayson.Response {
-	expression := in.text("searchExpression")
-	kinds := searchKinds(in)
-	limit := in.number("maxItems", 500)
+	return p.search(in.text("searchExpression"), searchKinds(in), in.number("maxItems", 500))
+}
+
+// serviceEntityList lists the entities of one type whose names match a mask.
+func (p *Platform) serviceEntityList(in params) *alwayson.Response {
+	kind := in.text("type")
+	if kind == "" {
+		return fail(alwayson.BadRequest, "GetEntityList: type is required")
+	}
+	return p.search(in.text("nameMask"), map[string]bool{strings.ToLower(kind): true}, in.number("maxItems", 500))
+}
+
+func (p *Platform) search(expression string, kinds map[string]bool, limit float64) *alwayson.Response {
 	var all []found
 	add := func(kind, name, description string) {
 		if (len(kinds) == 0 || kinds[strings.ToLower(kind)]) && matchesName(expression, name) {
