@@ -5,8 +5,8 @@
 //
 // Order: columns keep the order of their ordinals, parameters that are not
 // declared are sorted by name. Loss: a number outside the range of its type does not
-// fit and is refused, never rounded into it; a NUMBER keeps 53 bits; NaN and infinity,
-// which JSON cannot write, become null. Blocking: only ReadBody reads and only
+// fit and is refused; a fraction is cut where the type is whole; a NUMBER keeps 53
+// bits; NaN and infinity, which JSON cannot write, become null. Blocking: only ReadBody reads and only
 // Answer writes. Nothing is kept, and no goroutine is started.
 //
 // # From JSON
