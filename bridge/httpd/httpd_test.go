@@ -1,0 +1,199 @@
+package httpd
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// certificate makes one that carries a serial number.
+func certificate(t *testing.T, serial int64) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "bridge"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func TestACertificateIsReadAgainAndABadOneChangesNothing(t *testing.T) {
+	first, second := certificate(t, 1), certificate(t, 2)
+	synctest.Test(t, func(t *testing.T) {
+		present, reads := first, 0
+		var broken error
+		c, err := newCertificates(func() (*tls.Config, error) {
+			reads++
+			return &tls.Config{Certificates: []tls.Certificate{present}}, broken
+		}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		serial := func() int64 {
+			got, err := c.config().GetConfigForClient(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			leaf, err := x509.ParseCertificate(got.Certificates[0].Certificate[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return leaf.SerialNumber.Int64()
+		}
+		present = second
+		for range 100 {
+			if serial() != 1 {
+				t.Fatal("it was read again at once")
+			}
+		}
+		time.Sleep(reread)
+		if serial() != 2 || reads != 2 {
+			t.Fatalf("serial %d after %d reads", serial(), reads)
+		}
+		broken = errors.New("half written")
+		time.Sleep(reread)
+		if serial() != 2 || !c.failing {
+			t.Fatal("a bad file counts")
+		}
+		present, broken = first, nil
+		time.Sleep(reread)
+		if serial() != 1 || c.failing {
+			t.Fatal("a mended file does not count")
+		}
+	})
+}
+
+// running runs a server until the test's end.
+func running(t *testing.T, s *Server) (address string) {
+	t.Helper()
+	s.Address, s.AnswerTime, s.StopTimeout, s.Logger = "127.0.0.1:0", time.Minute, time.Second, slog.New(slog.DiscardHandler)
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	return s.Addr().String()
+}
+
+func TestTLSIsServed(t *testing.T) {
+	cert := certificate(t, 7)
+	address := running(t, &Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "hello") }), Connections: 10,
+		TLS: func() (*tls.Config, error) { return &tls.Config{Certificates: []tls.Certificate{cert}}, nil },
+	})
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport}).Get("https://" + address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); err != nil || string(text) != "hello" || resp.TLS.PeerCertificates[0].SerialNumber.Int64() != 7 {
+		t.Fatalf("%q %v", text, err)
+	}
+}
+
+func TestACertificateThatCannotBeReadIsFoundAtTheStart(t *testing.T) {
+	s := &Server{Address: "127.0.0.1:0", Connections: 1, TLS: func() (*tls.Config, error) { return nil, errors.New("no such file") }}
+	if err := s.Listen(); err == nil {
+		t.Fatal("it listens")
+	}
+}
+
+func TestAConnectionOverTheLimitIsToldSoAndClosed(t *testing.T) {
+	var refused atomic.Int64
+	address := running(t, &Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusOK) }), Connections: 2,
+		Refused: func() { refused.Add(1) },
+	})
+	ask := func() (int, func()) {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		status := make([]byte, 12)
+		if _, err := io.ReadFull(c, status); err != nil {
+			t.Fatal(err)
+		}
+		return int(status[9]-'0')*100 + int(status[10]-'0')*10 + int(status[11]-'0'), func() { c.Close() }
+	}
+	first, leave := ask()
+	second, leaveToo := ask()
+	third, gone := ask()
+	gone()
+	defer leaveToo()
+	if first != 200 || second != 200 || third != 503 || refused.Load() != 1 {
+		t.Fatalf("%d, %d and %d, %d refused", first, second, third, refused.Load())
+	}
+	leave()
+	for end := time.Now().Add(10 * time.Second); ; {
+		status, gone := ask()
+		gone()
+		if status == 200 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("still %d", status)
+		}
+	}
+}
+
+func TestManyConnectionsComeAndGo(t *testing.T) {
+	s := &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) }), Connections: 1000}
+	address := running(t, s)
+	transport := &http.Transport{DisableKeepAlives: true}
+	var callers sync.WaitGroup
+	for range 20 {
+		callers.Go(func() {
+			for range 20 {
+				resp, err := (&http.Client{Transport: transport}).Get("http://" + address)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				resp.Body.Close()
+			}
+		})
+	}
+	callers.Wait()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(10 * time.Second); s.open.Load() != 0; <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("%d count as open", s.open.Load())
+		}
+	}
+}
