@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -149,7 +148,7 @@ func (b *Bridge) putLocked(d *mapping.Device) *thing {
 	if t.leaving || fresh {
 		t.leaving = false
 		b.note(func() {
-			b.log.Info("device announced", "thing", d.Thing, "profile", d.Profile, "topic", strings.Join(d.Sources, " "))
+			b.log.Info("device announced", "thing", d.Thing, "profile", d.Profile, "topic", mapping.TopicsText(d.Sources, " "))
 			if mapping.LongThingName(d.Thing) {
 				b.log.Warn("the name has over 127 bytes, and parts of the platform may cut it", "thing", d.Thing)
 			}
@@ -183,7 +182,7 @@ func (b *Bridge) refusal(d *mapping.Device) *refusalError {
 	}
 	if other := b.byBind[foldName(bindName(d))]; other != nil && other.name != d.Thing {
 		return &refusalError{"clash", fmt.Sprintf("platform name %q of thing %q (%s) is taken by thing %q (%s)",
-			bindName(d), d.Thing, strings.Join(d.Sources, " "), other.name, strings.Join(other.device.Sources, " "))}
+			bindName(d), d.Thing, mapping.TopicsText(d.Sources, " "), other.name, mapping.TopicsText(other.device.Sources, " "))}
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"thingbridge/edge/alwayson"
@@ -199,6 +201,16 @@ type Part struct {
 
 	rule *rule     // the announce rule that made it
 	made *madePart // of a whole fragment; nil: not made yet, or none
+}
+
+// TopicsText names the topics that announced a device, for people: the first of
+// them, and how many more.
+func TopicsText(topics []string, separator string) string {
+	const most = 5
+	if len(topics) <= most {
+		return strings.Join(topics, separator)
+	}
+	return strings.Join(topics[:most-1], separator) + fmt.Sprintf("%sand %d more", separator, len(topics)-most+1)
 }
 
 // Var returns the remembered value called name, or nil.

@@ -3,6 +3,8 @@ package mapping
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 )
 
@@ -61,13 +63,26 @@ func (b *builder) decodeAll(d *Device, parts []Part, scopes []*scope) error {
 		all[i] = b.decoderInput(&parts[i], scopes[i])
 	}
 	frag, err := b.prof.devices.DecodeDevice(all)
-	switch {
-	case err != nil:
+	if pass := (*Pass)(nil); errors.As(err, &pass) {
+		return fmt.Errorf("%w: %s", errIncomplete, pass.Why)
+	}
+	if err != nil {
 		return errors.New(firstLine(err.Error()))
-	case frag == nil:
-		return errIncomplete
 	}
 	b.join(d, frag)
+	if frag.Parent != nil {
+		s := *scopes[0]
+		s.levels = slices.Clone(s.levels)
+		for i, name := range s.names {
+			if text, ok := frag.Parent[name]; ok {
+				s.levels[i] = text
+			}
+		}
+		s.dev = nil
+		if raw, err := b.prof.thing.name(&s); err == nil {
+			d.Parent, _ = ThingName(raw)
+		}
+	}
 	return nil
 }
 

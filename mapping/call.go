@@ -53,7 +53,7 @@ func (e *Engine) Write(thing, property string, v alwayson.Value) (*Call, error) 
 	}
 	def := st.dev.Definitions.Properties[property]
 	rule, part := st.find(callWrite, property, def)
-	if rule == nil && def == nil {
+	if def == nil && (rule == nil || st.prof.devices != nil) { // such a decoder tells all that there is
 		return nil, callError(alwayson.NotFound, "the Thing %q has no property %q", thing, property)
 	}
 	if rule == nil || def != nil && !def.Writable && !rule.name.exact() {

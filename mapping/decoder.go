@@ -65,6 +65,9 @@ type Fragment struct {
 	// other's is left out and told. The device remembers Let alone, and no levels.
 	// A message has at most one whole fragment for a Thing.
 	Whole bool
+	// Parent names the Thing whose offline takes this one along, by the levels in
+	// which its topics differ from this one's. A DeviceDecoder's alone.
+	Parent map[string]string
 	// Quiet says that the announcement is not the device's own word, but for
 	// example its gateway's: it never brings back a device that is offline.
 	Quiet bool
@@ -75,9 +78,10 @@ type Fragment struct {
 // alone, and its announce rules have `gather`. It must be pure, bear any
 // payloads, and be safe for concurrent use.
 type DeviceDecoder interface {
-	// DecodeDevice reads everything that is known of one device, by topic. The
-	// Fragment's Thing is not looked at. nil means that this does not make a device
-	// (yet). An error refuses the announcement, with a reason for people.
+	// DecodeDevice reads everything that is known of one device, by topic; all is
+	// not empty. Of the Fragment, Thing, Whole and Quiet are not looked at. A *Pass says
+	// that this does not make a device yet, or no more. Any other error refuses the
+	// announcement, with a reason for people.
 	DecodeDevice(all []*DecoderInput) (*Fragment, error)
 }
 

@@ -373,6 +373,9 @@ func (x *expression) run(lookup func(name string) any) (any, error) {
 	clear(m.env)
 	vmPool.Put(m)
 	if err != nil {
+		if refused := (*Refusal)(nil); errors.As(err, &refused) {
+			return nil, refused
+		}
 		var f *file.Error
 		if errors.As(err, &f) {
 			err = errors.New(firstLine(f.Message))

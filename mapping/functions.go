@@ -12,6 +12,12 @@ import (
 	"time"
 )
 
+// Refusal is the error of a function that refuses a value for what it is. People
+// read its text as it stands; of other errors they are told the expression, too.
+type Refusal struct{ Text string }
+
+func (e *Refusal) Error() string { return e.Text }
+
 // RegisterFunction adds a function that expressions can call. It must be pure,
 // fast, and safe for concurrent use. It panics when the name is taken. Call it
 // from init only.

@@ -220,7 +220,7 @@ func (e *Engine) Gathered(thing string, now time.Time) []Effect {
 }
 
 // errIncomplete says that what is known of a device does not make one yet.
-var errIncomplete = errors.New("the device has not said enough of itself yet")
+var errIncomplete = errors.New("this does not make a device yet")
 
 func (h *handler) announceGathered(name string, g *gathering) {
 	parts := make([]Part, 0, len(g.parts))
@@ -241,6 +241,9 @@ func (h *handler) announceGathered(name string, g *gathering) {
 		return
 	}
 	h.say(err.Error())
+	if len(parts) > 0 {
+		h.reject(name, parts[0].rule.id, ReasonDefinition, err.Error())
+	}
 	if h.e.announced(name, g.prof, g.raw) != nil {
 		h.dst = append(h.dst, &Left{Thing: name, Source: strings.Clone(h.in.Topic)})
 	}

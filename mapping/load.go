@@ -107,6 +107,12 @@ func (l *loader) preset(p *Profiles, name string, at field, over map[string]fiel
 		if fields == nil {
 			continue
 		}
+		if inner := fields["preset"]; inner.ok() && l.text(inner) != name { // several presets under one name
+			of := l.text(inner)
+			l.file = outer
+			l.preset(p, of, at, over, presets)
+			continue
+		}
 		params := l.parameters(fields["parameters"])
 		l.file = outer
 		l.with(over["with"], params)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"thingbridge/bridge"
+	"thingbridge/mapping"
 )
 
 // page is how many Things are asked for at a time.
@@ -140,7 +141,7 @@ func thingRows(t *shownThing, now time.Time) [][]string {
 	}
 	rows := [][]string{
 		{"name", t.Name}, {"state", state}, {"seen", ago(now, t.LastSeen) + " ago"}, {"bound as", t.BoundAs},
-		{"profile", t.Profile}, {"topics", strings.Join(t.Sources, ", ")},
+		{"profile", t.Profile}, {"topics", mapping.TopicsText(t.Sources, ", ")},
 		{"waiting", fmt.Sprintf("%d records, %s", t.QueuedRecords, size(t.QueuedBytes))}, {"calls", fmt.Sprint(t.Calls)},
 	}
 	if t.Parent != "" {

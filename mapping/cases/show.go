@@ -91,7 +91,7 @@ func showValue(v alwayson.PropertyValue) string {
 
 // showDevice lists what a device declares.
 func showDevice(d *mapping.Device) []string {
-	lines := []string{fmt.Sprintf("announced %s by %s", d.Thing, strings.Join(d.Sources, ", "))}
+	lines := []string{fmt.Sprintf("announced %s by %s", d.Thing, mapping.TopicsText(d.Sources, ", "))}
 	if mapping.LongThingName(d.Thing) {
 		lines = append(lines, "  warning: the name has over 127 bytes; parts of the platform may cut it")
 	}

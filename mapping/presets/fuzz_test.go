@@ -39,8 +39,11 @@ func FuzzAnnouncements(f *testing.F) {
 		e := mapping.NewEngine(engines[int(which)%len(engines)], mapping.Options{Limits: mapping.Limits{
 			PayloadBytes: 32 << 10, ValuesPerMessage: values, DefinitionsPerThing: definitions}})
 		for _, m := range [][2]string{{topic1, payload1}, {topic2, payload2}, {topic1, payload1}} {
-			for _, eff := range e.Handle(&mapping.Input{Topic: m[0], Payload: []byte(m[1]), Now: now, Retained: which > 127}, nil) {
-				switch eff := eff.(type) {
+			effects := e.Handle(&mapping.Input{Topic: m[0], Payload: []byte(m[1]), Now: now, Retained: which > 127}, nil)
+			for i := 0; i < len(effects); i++ {
+				switch eff := effects[i].(type) {
+				case *mapping.Gathering:
+					effects = append(effects, e.Gathered(eff.Thing, now)...)
 				case *mapping.Announced:
 					d := eff.Device.Definitions
 					if n := len(d.Properties) + len(d.Services) + len(d.Events); n > definitions {

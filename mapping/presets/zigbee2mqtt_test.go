@@ -37,8 +37,11 @@ func zigbeeProfiles(t testing.TB) *mapping.Profiles {
 func take(t testing.TB, e *mapping.Engine, topic string, payload []byte) (things []string) {
 	t.Helper()
 	in := &mapping.Input{Topic: topic, Payload: payload, Now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	for _, eff := range e.Handle(in, nil) {
-		switch eff := eff.(type) {
+	effects := e.Handle(in, nil)
+	for i := 0; i < len(effects); i++ {
+		switch eff := effects[i].(type) {
+		case *mapping.Gathering:
+			effects = append(effects, e.Gathered(eff.Thing, in.Now)...)
 		case *mapping.Announced:
 			if err := mapping.CheckThingName(eff.Device.Thing); err != nil {
 				t.Fatal(err)
