@@ -37,7 +37,7 @@ func appendAsks(out []Ask, asks []*askRule, on AskOn, s *scope) []Ask {
 		if err != nil || a.topic.uses("device") && !s.prof.permits(topic) {
 			continue
 		}
-		payload, err := a.payload.payload(s)
+		payload, err := a.render(s)
 		if err != nil {
 			continue
 		}

@@ -315,6 +315,6 @@ func (c *caller) publication(send sendRule, s *scope) (Publication, error) {
 	if send.topic.uses("device") && !c.st.prof.permits(topic) {
 		return Publication{}, fmt.Errorf("the topic %q lies outside the profile's allow_topics", topic)
 	}
-	payload, err := send.payload.payload(s)
+	payload, err := send.render(s)
 	return Publication{Topic: topic, Payload: payload, AtMostOnce: send.atMostOnce}, err
 }

@@ -84,6 +84,8 @@
 //     definition wants. An exact name goes before "Power{n}", that before "*".
 //     Without a payload a write sends ${toJSON(value)}, a service
 //     ${toJSON(inputs)}. `request` may be a list: all are sent.
+//   - What is sent takes `format: cbor` or `msgpack`: the value of the payload's one
+//     expression, or its JSON, is encoded so; without a payload the value or the inputs.
 //   - A definition's `step` rounds what is written to the nearest min (or max, or
 //     0) + n × step, before min and max are looked at.
 //   - reply beside `confirm: echo` in a write: whichever comes first.
@@ -138,7 +140,8 @@
 //     roundTo(x, digits); hex(bytes or int), fromHex(text), fromBase64(text);
 //     parseTime(text[, layout]) in ms, formatTime(ms[, layout]); read(bytes,
 //     offset, "u16be") with u8 i8 u16 i16 u32 i32 u64 i64 f32 f64 and be or le;
-//     readText(bytes, offset, length); thingName(text); literal(text), which
+//     readText(bytes, offset, length); pack("u16be", x, …) makes bytes, with read's
+//     types and "bytes"; toBase64(bytes or text); thingName(text); literal(text), which
 //     keeps ${ in it from being an expression.
 //
 // The library's own builtins (lower, upper, split, filter, map, keys, toPairs,

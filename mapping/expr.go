@@ -116,7 +116,7 @@ func firstLine(s string) string {
 // hiddenBuiltins would make an expression's result depend on the clock or the
 // machine, or are replaced by functions of our own.
 var hiddenBuiltins = []string{
-	"now", "date", "duration", "timezone", "toJSON", "fromJSON", "flatten", "get", "fromBase64",
+	"now", "date", "duration", "timezone", "toJSON", "fromJSON", "flatten", "get", "fromBase64", "toBase64",
 	"uniq", "repeat", "replace", "join",
 }
 

@@ -52,6 +52,8 @@ var functions = map[string]func(...any) (any, error){
 	"hex":        hexFunction,
 	"fromHex":    fromHexFunction,
 	"fromBase64": fromBase64Function,
+	"toBase64":   toBase64Function,
+	"pack":       packFunction,
 	"parseTime":  parseTimeFunction,
 	"formatTime": formatTimeFunction,
 	"read":       readFunction,
@@ -304,19 +306,28 @@ func readFunction(p ...any) (any, error) {
 	if at < 0 {
 		at += len(b)
 	}
-	var order binary.ByteOrder = binary.BigEndian
-	name := strings.TrimSuffix(kind, "be")
-	if n, little := strings.CutSuffix(kind, "le"); little {
-		name, order = n, binary.LittleEndian
-	}
-	size, known := map[string]int{"u8": 1, "i8": 1, "u16": 2, "i16": 2, "u32": 4, "i32": 4, "u64": 8, "i64": 8, "f32": 4, "f64": 8}[name]
-	if !known || (size > 1 && name == kind) {
-		return nil, fmt.Errorf("read knows no type %q; it knows u8, i8, u16be, u16le, … f64le", kind)
+	name, order, size, err := numberKind("read", kind)
+	if err != nil {
+		return nil, err
 	}
 	if at < 0 || at > len(b)-size {
 		return nil, nil
 	}
 	return readNumber(name, b[at:at+size], order), nil
+}
+
+// numberKind reads a type of read and pack.
+func numberKind(function, kind string) (name string, order binary.ByteOrder, size int, err error) {
+	order = binary.BigEndian
+	name = strings.TrimSuffix(kind, "be")
+	if n, little := strings.CutSuffix(kind, "le"); little {
+		name, order = n, binary.LittleEndian
+	}
+	size, known := map[string]int{"u8": 1, "i8": 1, "u16": 2, "i16": 2, "u32": 4, "i32": 4, "u64": 8, "i64": 8, "f32": 4, "f64": 8}[name]
+	if !known || (size > 1 && name == kind) {
+		return "", nil, 0, fmt.Errorf("%s knows no type %q; it knows u8, i8, u16be, u16le, … f64le", function, kind)
+	}
+	return name, order, size, nil
 }
 
 func readNumber(name string, b []byte, order binary.ByteOrder) any {

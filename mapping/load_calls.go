@@ -13,7 +13,7 @@ const (
 )
 
 var (
-	sendKeys  = []string{"topic", "payload", "qos", "request", "reply", "fail", "timeout", "confirm"}
+	sendKeys  = []string{"topic", "payload", "format", "qos", "request", "reply", "fail", "timeout", "confirm"}
 	replyKeys = []string{"topic", "when", "format", "encoding", "request", "numeric", "serial", "echo", "match", "result", "error", "expect"}
 )
 
@@ -154,17 +154,15 @@ func (l *profileLoader) requests(c *callRule, f field, fields map[string]field) 
 		if len(list) > 0 {
 			l.fail(fields["request"], "topic and payload, or request", "both stand here")
 		}
-		send := l.send(fields, allowed, captures)
-		c.send = append(c.send, l.withDefault(c, send))
+		c.send = append(c.send, l.withDefault(c, l.send(fields, allowed, captures)))
 	}
 	for _, item := range list {
-		parts, _ := l.object(item, "topic", "payload", "qos")
+		parts, _ := l.object(item, "topic", "payload", "format", "qos")
 		if !parts["topic"].ok() {
 			l.fail(item, "topic: where to send it", "the request has no topic")
 			continue
 		}
-		send := l.send(parts, allowed, captures)
-		c.send = append(c.send, l.withDefault(c, send))
+		c.send = append(c.send, l.withDefault(c, l.send(parts, allowed, captures)))
 	}
 	if len(c.send) == 0 {
 		l.fail(f, "a topic to send to", "nothing is sent")
@@ -180,12 +178,19 @@ func (l *profileLoader) requests(c *callRule, f field, fields map[string]field) 
 	}
 }
 
-// send reads topic, payload and qos of something to send.
+// send reads topic, payload, format and qos of something to send.
 func (l *profileLoader) send(parts map[string]field, allowed names, captures []string) sendRule {
-	return sendRule{
+	s := sendRule{
 		topic: l.sendTopic(parts["topic"], allowed, captures...), payload: l.noteTemplate(l.payloadTemplate(parts["payload"], allowed)),
 		atMostOnce: l.oneOf(parts["qos"], "1", "0") == "0",
 	}
+	if s.format = l.oneOf(parts["format"], sendFormats...); s.format == "" || s.payload == nil {
+		return s
+	}
+	if lone := len(s.payload.parts) == 1 && s.payload.parts[0].x != nil; !lone && !s.payload.json {
+		l.fail(parts["payload"], `one ${expression}, or JSON such as {"v": ${value}}`, "text cannot be sent as %s", s.format)
+	}
+	return s
 }
 
 // defaultPayloads are what is sent where no payload is given.
@@ -193,7 +198,11 @@ var defaultPayloads = [...]string{"${toJSON(inputs)}", "${toJSON(value)}", ""}
 
 func (l *profileLoader) withDefault(c *callRule, s sendRule) sendRule {
 	if s.payload == nil {
-		s.payload, _ = parseTemplate(defaultPayloads[c.kind])
+		text := defaultPayloads[c.kind]
+		if s.format != "" {
+			text = [...]string{"${inputs}", "${value}", ""}[c.kind]
+		}
+		s.payload, _ = parseTemplate(text)
 	}
 	return s
 }

@@ -400,7 +400,7 @@ func (l *profileLoader) upward(i int, f field) {
 }
 
 func (l *profileLoader) ask(_ int, f field) {
-	fields, _ := l.object(f, "on", "topic", "payload", "every", "when")
+	fields, _ := l.object(f, "on", "topic", "payload", "format", "every", "when")
 	if fields == nil {
 		return
 	}
@@ -413,8 +413,7 @@ func (l *profileLoader) ask(_ int, f field) {
 		l.fail(f, "on: connect, presence or announce, and topic", "the question lacks its occasion or its topic")
 		return
 	}
-	a.topic = l.sendTopic(fields["topic"], allowed)
-	a.payload = l.noteTemplate(l.payloadTemplate(fields["payload"], allowed))
+	a.sendRule = l.send(fields, allowed, nil)
 	a.when = l.expr(fields["when"], allowed)
 	l.set.asks = append(l.set.asks, a)
 }

@@ -258,15 +258,15 @@ var callNames = [...]string{"services", "writes", "reads"}
 
 type sendRule struct {
 	topic, payload *template
+	format         string // what the payload is encoded as; "": it is sent as it is
 	atMostOnce     bool
 }
 
 type askRule struct {
-	on      AskOn
-	topic   *template
-	payload *template
-	every   time.Duration
-	when    *expression
+	on AskOn
+	sendRule
+	every time.Duration
+	when  *expression
 }
 
 // entry is one pattern in a Matcher: a static rule, or a rule for one device.

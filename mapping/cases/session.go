@@ -1,8 +1,8 @@
 package cases
 
 import (
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -36,8 +36,8 @@ func (c *run) sent(verb string, p mapping.Publication) {
 	c.say("%s", strings.TrimRight(verb+" "+p.Topic+" "+showPayload(p.Payload), " "))
 }
 
-// showPayload shows text as it is, Sparkplug by its metrics, and other bytes in
-// hexadecimal digits.
+// showPayload shows text as it is, Sparkplug by its metrics, and other bytes as a
+// step bytes has them.
 func showPayload(payload []byte) string {
 	binary := func(r rune) bool { return unicode.IsControl(r) && !unicode.IsSpace(r) }
 	if utf8.Valid(payload) && !strings.ContainsFunc(string(payload), binary) {
@@ -46,7 +46,7 @@ func showPayload(payload []byte) string {
 	if p, err := sparkplug.Parse(payload); err == nil {
 		return p.String()
 	}
-	return hex.EncodeToString(payload)
+	return fmt.Sprintf("bytes % x", payload)
 }
 
 // sparkplug is a message whose payload is written in JSON.

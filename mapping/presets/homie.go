@@ -71,9 +71,13 @@ func (d *homieDevice) fragment() *mapping.Fragment {
 		}
 		events[name] = map[string]any{"description": p.description(spec), "fields": map[string]any{"value": map[string]any{"type": spec.base}}}
 		if p.settable {
+			request := map[string]any{"topic": d.base + "/" + path + "/set", "payload": "${homieText(inputs.value, device.props[service])}"}
+			if d.version >= 5 {
+				request["qos"] = 0 // the convention's: such a command comes now or not at all
+			}
 			services[name] = map[string]any{
-				"description": p.description(spec), "inputs": map[string]any{"value": map[string]any{"type": spec.base, "required": true}},
-				"request": map[string]any{"topic": d.base + "/" + path + "/set", "payload": "${homieText(inputs.value, device.props[service])}"},
+				"description": p.description(spec), "request": request,
+				"inputs": map[string]any{"value": map[string]any{"type": spec.base, "required": true}},
 			}
 		}
 	}
