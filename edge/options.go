@@ -60,8 +60,11 @@ type Options struct {
 	QueueBytes int // room for requests that wait to be written; default 8 MiB
 	MaxCalls   int // requests in flight to the platform; default 16,384
 	MaxServing int // requests from the platform being served; over it SERVICE_UNAVAILABLE; default 1024
-	BindBatch  int // most names in one BIND or UNBIND; default 1000
-	MaxAsking  int // questions for subscriptions in flight; default 32
+	// MaxServingThing is how many of these may be for one Thing, so that a flood for
+	// one leaves room for the others; default a quarter of MaxServing.
+	MaxServingThing int
+	BindBatch       int // most names in one BIND or UNBIND; default 1000
+	MaxAsking       int // questions for subscriptions in flight; default 32
 
 	Limits alwayson.Limits // what decoding one message may cost
 
@@ -97,6 +100,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.QueueBytes, 8<<20)
 	setDefault(&o.MaxCalls, 16384)
 	setDefault(&o.MaxServing, 1024)
+	setDefault(&o.MaxServingThing, max(1, o.MaxServing/4))
 	setDefault(&o.BindBatch, 1000)
 	setDefault(&o.MaxAsking, 32)
 	o.ConnectBackoff = o.ConnectBackoff.orElse(Backoff{Min: time.Second, Max: 15 * time.Second, Factor: 2, Jitter: 0.3})
@@ -144,7 +148,7 @@ func (o *Options) validate() error {
 	if o.BindBatch < 1 || o.BindBatch > 65535 {
 		errs = append(errs, fmt.Errorf("bind batch %d: expected 1 to 65535 names", o.BindBatch))
 	}
-	for name, n := range map[string]int{"queue": o.QueueBytes, "calls": o.MaxCalls, "serving": o.MaxServing, "asking": o.MaxAsking} {
+	for name, n := range map[string]int{"queue": o.QueueBytes, "calls": o.MaxCalls, "serving": o.MaxServing, "serving for one Thing": o.MaxServingThing, "asking": o.MaxAsking} {
 		if n < 0 {
 			errs = append(errs, fmt.Errorf("%s %d: expected a positive number", name, n))
 		}

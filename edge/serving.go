@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 type served struct {
 	s        *session
 	h        alwayson.Header
+	thing    string // that it is for, as busy has it
 	timer    timer
 	answered atomic.Bool
 }
@@ -23,19 +25,42 @@ func (s *session) accept(h alwayson.Header, req *alwayson.Request) {
 		s.reply(h, alwayson.Fail(alwayson.ServiceUnavailable, "the bridge is stopping"))
 		return
 	}
-	q := &served{s: s, h: h}
-	s.mu.Lock()
-	full := len(s.serving) >= s.opt.MaxServing
-	if !full && !s.dead {
-		s.serving[q] = struct{}{}
-	}
-	s.mu.Unlock()
-	if full {
-		s.reply(h, alwayson.Fail(alwayson.ServiceUnavailable, fmt.Sprintf("the bridge is busy: %d requests are being served", s.opt.MaxServing)))
+	q := &served{s: s, h: h, thing: strings.ToLower(req.Entity)}
+	if refusal := s.enter(q); refusal != "" {
+		s.reply(h, alwayson.Fail(alwayson.ServiceUnavailable, refusal))
 		return
 	}
 	s.clock.set(&q.timer, time.Now().Add(s.opt.AnswerLimit), q)
 	s.serve(q, req)
+}
+
+// enter notes that q is being served, or says why it cannot be.
+func (s *session) enter(q *served) (refusal string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case len(s.serving) >= s.opt.MaxServing:
+		return fmt.Sprintf("the bridge is busy: %d requests are being served", s.opt.MaxServing)
+	case s.busy[q.thing] >= s.opt.MaxServingThing:
+		return fmt.Sprintf("the bridge is busy: %d requests for this Thing are being served", s.opt.MaxServingThing)
+	case !s.dead:
+		s.serving[q] = struct{}{}
+		s.busy[q.thing]++
+	}
+	return ""
+}
+
+// exit is the end of enter.
+func (s *session) exit(q *served) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.serving[q]; !ok {
+		return
+	}
+	delete(s.serving, q)
+	if s.busy[q.thing]--; s.busy[q.thing] == 0 {
+		delete(s.busy, q.thing)
+	}
 }
 
 // respond answers the request; only the first call counts. Any goroutine may call it.
@@ -44,9 +69,7 @@ func (q *served) respond(resp *alwayson.Response) {
 		return
 	}
 	q.s.clock.stop(&q.timer)
-	q.s.mu.Lock()
-	delete(q.s.serving, q)
-	q.s.mu.Unlock()
+	q.s.exit(q)
 	if resp == nil {
 		resp = alwayson.Fail(alwayson.InternalServerError, "the bridge has no answer")
 	}

@@ -65,7 +65,7 @@ func TestEachRequestIsAnsweredOnce(t *testing.T) {
 func TestTooManyRequestsAreRefusedAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, p *peer) {
 		h := &recorder{onRequest: func(string, alwayson.Code, *alwayson.Request, func(*alwayson.Response)) {}}
-		c := p.start(h, func(o *Options) { o.MaxServing = 3 })
+		c := p.start(h, func(o *Options) { o.MaxServing, o.MaxServingThing = 3, 3 })
 		c.Want("a")
 		pass(time.Millisecond)
 		var ids []uint32
@@ -97,6 +97,33 @@ func TestTooManyRequestsAreRefusedAtOnce(t *testing.T) {
 		pass(time.Millisecond)
 		if code, _ := p.last().only(id); code != alwayson.Success {
 			t.Errorf("after the time-outs: %v", code)
+		}
+	})
+}
+
+func TestAFloodForOneThingLeavesRoomForTheOthers(t *testing.T) {
+	bubble(t, func(t *testing.T, p *peer) {
+		h := &recorder{onRequest: func(string, alwayson.Code, *alwayson.Request, func(*alwayson.Response)) {}}
+		c := p.start(h, func(o *Options) { o.MaxServing = 8 })
+		c.Want("a", "b")
+		pass(time.Millisecond)
+		for i := range 10 {
+			id := p.last().ask(alwayson.Post, service([]string{"a", "A"}[i%2], "S"))
+			pass(time.Millisecond)
+			if refused := len(p.last().got(id)) == 1; refused != (i >= 2) {
+				t.Errorf("request %d for a Thing that may have 2 of 8: refused %v", i, refused)
+			}
+		}
+		id := p.last().ask(alwayson.Post, service("b", "S"))
+		pass(time.Millisecond)
+		if n := len(p.last().got(id)); n != 0 {
+			t.Error("the other Thing's request was answered at once")
+		}
+		pass(28 * time.Second)
+		id = p.last().ask(alwayson.Post, service("a", "S"))
+		pass(time.Millisecond)
+		if n := len(p.last().got(id)); n != 0 {
+			t.Error("after the time-outs the Thing has no room")
 		}
 	})
 }

@@ -60,6 +60,7 @@ type session struct {
 	cause   error
 	calls   map[uint32]*call
 	serving map[*served]struct{}
+	busy    map[string]int // how many of serving are for a Thing
 }
 
 // idSource counts request ids over all sessions of a client.
@@ -83,6 +84,7 @@ func newSession(opt *Options, m *metrics, number uint64, ids *idSource, serve fu
 		closeSent: make(chan struct{}),
 		calls:     map[uint32]*call{},
 		serving:   map[*served]struct{}{},
+		busy:      map[string]int{},
 	}
 	s.sessionID.Store(alwayson.NoSession)
 	s.parts.all = alwayson.NewReassembler(alwayson.ReassemblerOptions{

@@ -107,8 +107,11 @@ func edgeOptions(c *config.Config, a *app) edge.Options {
 		PingInterval:   c.Platform.PingInterval,
 		MaxMessage:     int(c.Platform.MaxMessage),
 		Chunk:          int(c.Platform.Chunk),
-		Logger:         a.log.With("part", "platform"),
-		Registerer:     a.registry,
+		// Beside calls there is what the platform asks of its own accord.
+		MaxServing:      max(1024, c.Limits.Calls+c.Limits.Calls/4),
+		MaxServingThing: max(256, 2*c.Limits.CallsPerThing),
+		Logger:          a.log.With("part", "platform"),
+		Registerer:      a.registry,
 	}
 	if g := c.Platform.Gateway; g.Type != "" {
 		opt.Gateway = &alwayson.Gateway{Name: g.Name, Type: g.Type}
