@@ -40,7 +40,7 @@ type Bridge struct {
 	turns  *turns
 
 	// life serialises what changes the registry and the Engine together. It is
-	// taken before mu, and only by the bus's and the keeper's goroutine.
+	// taken before mu, by the bus's and the keeper's goroutine and by Reserve and Release.
 	life  sync.Mutex
 	notes []func() // log lines to be written when life is given back
 
@@ -49,6 +49,7 @@ type Bridge struct {
 	mu         sync.Mutex
 	things     map[string]*thing              // by Thing name
 	byBind     map[string]*thing              // by platform name without case
+	reserved   reserved                       // platform names that are no device's
 	children   map[string]map[string]struct{} // by parent
 	profileOff map[string]bool                // profiles whose every device is gone
 	early      *earlyPresence                 // presence of Things not announced yet
@@ -86,6 +87,7 @@ func New(opt Options) (*Bridge, error) {
 		timers:         newTimers(),
 		things:         map[string]*thing{},
 		byBind:         map[string]*thing{},
+		reserved:       reserved{},
 		children:       map[string]map[string]struct{}{},
 		profileOff:     map[string]bool{},
 		early:          newEarlyPresence(opt.Limits.Things),

@@ -340,7 +340,7 @@ func (k *keeper) forget(t *thing) {
 		b.metrics.dropped("left", n)
 		b.opt.Outbox.Drop(t.name)
 	}
-	b.heirs(t)
+	b.heirs(t.name, t.bind)
 }
 
 // isLate reports whether an announcement of the Thing waits for its turn.

@@ -184,6 +184,12 @@ func (b *Bridge) refusal(d *mapping.Device) *refusalError {
 		return &refusalError{"clash", fmt.Sprintf("platform name %q of thing %q (%s) is taken by thing %q (%s)",
 			bindName(d), d.Thing, mapping.TopicsText(d.Sources, " "), other.name, mapping.TopicsText(other.device.Sources, " "))}
 	}
+	for _, name := range []string{bindName(d), d.Thing} {
+		if r, ok := b.reserved[foldName(name)]; ok {
+			return &refusalError{"clash", fmt.Sprintf("platform name %q of thing %q (%s) is taken by %s",
+				name, d.Thing, strings.Join(d.Sources, " "), r.holder)}
+		}
+	}
 	return nil
 }
 
@@ -271,12 +277,15 @@ func (b *Bridge) leave(name, why, topic string, kept func(error)) {
 	b.keeper.dirty(name)
 }
 
-// heirs registers a device that was refused because t had its name. life is held.
-func (b *Bridge) heirs(t *thing) {
+// heirs registers a device that was refused because its Thing name or its
+// platform name was taken. life is held.
+func (b *Bridge) heirs(name, bind string) {
 	var next []*mapping.Announced
 	b.mu.Lock()
 	for _, c := range b.clashes {
-		if d := c.a.Device; foldName(d.Thing) == foldName(t.name) || foldName(bindName(d)) == foldName(t.bind) {
+		if d := c.a.Device; slices.ContainsFunc([]string{d.Thing, bindName(d)}, func(n string) bool {
+			return foldName(n) == foldName(name) || foldName(n) == foldName(bind)
+		}) {
 			next = append(next, c.a)
 		}
 	}

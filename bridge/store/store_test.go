@@ -139,6 +139,23 @@ func TestFiltersSurviveARestart(t *testing.T) {
 	}
 }
 
+func TestEdgeThingsSurviveARestart(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	if err := errors.Join(s.SaveEdgeThing("agent-1", []byte("1")), s.SaveEdgeThing("*SN", []byte("2")), s.SaveEdgeThing("gone", []byte("3")),
+		s.DeleteEdgeThing("gone"), s.SaveFilters([]string{"a/#"}), s.Save("agent-1", []byte("a device")), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	got := map[string]string{}
+	if err := s.LoadEdgeThings(func(name string, data []byte) error { got[name] = string(data); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]string{"agent-1": "1", "*SN": "2"}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestSyncDoesNotWaitForMoreToGather(t *testing.T) {
 	s := open(t, t.TempDir())
 	least := time.Hour
