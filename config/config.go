@@ -143,6 +143,17 @@ type REST struct {
 	Password Secret    `mapstructure:"password"`
 	TLS      ServerTLS `mapstructure:"tls"`
 	Allow    []string  `mapstructure:"allow"` // as [permit.ParseRule] reads them; empty: nothing is forwarded
+
+	EdgeThings EdgeThings `mapstructure:"edge_things"`
+}
+
+// EdgeThings are components that speak HTTP and register at LocalEms on the
+// REST listener, as they would at PTC's Edge MicroServer.
+type EdgeThings struct {
+	Enabled bool     `mapstructure:"enabled"`
+	Hosts   []string `mapstructure:"hosts"` // whose agents may be called, as [permit.ParseHosts] reads them; empty: this one
+	Max     int      `mapstructure:"max"`   // registered at a time
+	TLS     TLS      `mapstructure:"tls"`   // towards agents that speak https
 }
 
 // LogLevel is the least severe level that is written.

@@ -39,8 +39,11 @@ func Default() Config {
 		},
 		Provision: Provision{Template: "RemoteThing"},
 		Console:   Console{Listen: "127.0.0.1:8480"},
-		REST:      REST{TLS: ServerTLS{MinVersion: TLS12}},
-		Log:       Log{Level: LogInfo, Format: LogAuto},
+		REST: REST{
+			TLS:        ServerTLS{MinVersion: TLS12},
+			EdgeThings: EdgeThings{Max: 1000, TLS: defaultTLS()},
+		},
+		Log: Log{Level: LogInfo, Format: LogAuto},
 	}
 }
 

@@ -44,6 +44,7 @@ var classes = []struct {
 	{"console", AtOnce},
 	{"rest", AtOnce},
 	{"rest.tls", Restart},
+	{"rest.edge_things", Restart},
 	{"log", AtOnce},
 	{ProfilesKey, Restart},
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 
 	"thingbridge/bridge/permit"
@@ -61,10 +62,11 @@ func (l *loader) rest(c *Config) {
 			l.fault(fmt.Sprintf("rest.allow[%d]", i), err.Error(), permit.RuleForm)
 		}
 	}
+	l.edgeThings(r)
 	if r.Listen == "" {
 		return
 	}
-	if len(r.Allow) == 0 && !l.bad("rest.allow") {
+	if len(r.Allow) == 0 && !r.EdgeThings.Enabled && !l.bad("rest.allow") {
 		l.caution("rest.allow", "is empty: every request is answered 403", "what may be used, for example Things/pump-*/Services/*")
 	}
 	host, port, err := net.SplitHostPort(r.Listen)
@@ -73,6 +75,22 @@ func (l *loader) rest(c *Config) {
 	}
 	if r.Listen == c.Console.Listen && port != "0" {
 		l.fault("rest.listen", fmt.Sprintf("%q is console.listen too", r.Listen), "an address of its own")
+	}
+}
+
+func (l *loader) edgeThings(r *REST) {
+	e := &r.EdgeThings
+	for i, host := range e.Hosts {
+		if _, err := permit.ParseHosts([]string{host}); err != nil {
+			l.fault(fmt.Sprintf("rest.edge_things.hosts[%d]", i), err.Error(), "for example localhost, plc-gateway.example.com or 10.1.2.0/24")
+		} else if prefix, err := netip.ParsePrefix(host); err == nil && prefix.Bits() == 0 {
+			l.caution(fmt.Sprintf("rest.edge_things.hosts[%d]", i), host+" is every machine: whoever may register can have the bridge call any", "the agents' own machines")
+		}
+	}
+	within(l, "rest.edge_things.max", e.Max, 1, 10_000)
+	l.tls("rest.edge_things.tls", e.TLS)
+	if e.Enabled && r.Listen == "" && !l.bad("rest.listen") {
+		l.fault("rest.edge_things.enabled", "is true, but there is no rest.listen to register at", "rest.listen, for example 127.0.0.1:8000")
 	}
 }
 

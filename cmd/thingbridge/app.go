@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"thingbridge/bridge"
+	"thingbridge/bridge/edgethings"
 	"thingbridge/bridge/mqttbus"
 	"thingbridge/bridge/outbox"
 	"thingbridge/bridge/ownthing"
@@ -39,6 +40,7 @@ type app struct {
 	own      *ownthing.Self
 	consoles *consoles
 	rests    *rests
+	edges    *edgethings.Manager // nil: not enabled
 }
 
 // waitingQueue is an outbox of either mode.
@@ -94,12 +96,21 @@ func newApp(c *config.Config, log *slog.Logger, opt appOptions) (_ *app, err err
 	if opt.watch != nil {
 		handler = opt.watch(handler)
 	}
+	if c.REST.EdgeThings.Enabled {
+		if a.edges, err = newEdgeThings(c, a, handler); err != nil {
+			return nil, err
+		}
+		handler = a.edges
+	}
 	a.own = ownthing.New(selfOptions(c, a, handler))
 	if a.client, err = edge.NewClient(edgeOptions(c, a), a.own); err != nil {
 		return nil, fmt.Errorf("platform: %w", err)
 	}
 	a.bridge.Attach(a.client, a.bus)
 	a.own.Attach(a.client, a.bus)
+	if a.edges != nil {
+		a.edges.Attach(a.client)
+	}
 	if c.Console.Listen != "" {
 		if a.consoles.present, err = newConsole(c, a); err != nil {
 			return nil, err
@@ -118,7 +129,7 @@ func newApp(c *config.Config, log *slog.Logger, opt appOptions) (_ *app, err err
 }
 
 // run works until ctx ends, then stops in order: the bridge takes no message
-// any more and finishes what is in flight, then the Things are unbound and the
+// any more and finishes what is in flight, as do the edge things, then the Things are unbound and the
 // broker is left, then the files are closed. An error of any part stops all.
 func (a *app) run(ctx context.Context) error {
 	work, stop := context.WithCancelCause(ctx)
@@ -144,7 +155,12 @@ func (a *app) run(ctx context.Context) error {
 	if a.reload.enabled {
 		start("config", work, a.reload.run)
 	}
+	var edges sync.WaitGroup
+	if a.edges != nil {
+		edges.Go(func() { _ = a.edges.Run(work) }) // it has no errors
+	}
 	bridgeErr := a.bridge.Run(work)
+	edges.Wait()
 	leave()
 	parts.Wait()
 	var cause error

@@ -10,6 +10,7 @@ import (
 
 	"thingbridge/bridge"
 	"thingbridge/bridge/console"
+	"thingbridge/bridge/edgethings"
 	"thingbridge/bridge/mqttbus"
 	"thingbridge/edge/alwayson"
 	"thingbridge/mapping"
@@ -39,13 +40,15 @@ func (s consoleSource) Links() []console.Link {
 
 // status is the answer of /api/v1/status.
 type status struct {
-	Version  string         `json:"version"`
-	ClientID string         `json:"clientId"`
-	Bridge   bridge.Status  `json:"bridge"`
-	Broker   mqttbus.Status `json:"broker"`
-	Platform platformStatus `json:"platform"`
-	Outbox   outboxStatus   `json:"outbox"`
-	Config   reloadState    `json:"config"`
+	Version     string               `json:"version"`
+	ClientID    string               `json:"clientId"`
+	Bridge      bridge.Status        `json:"bridge"`
+	Broker      mqttbus.Status       `json:"broker"`
+	Platform    platformStatus       `json:"platform"`
+	Outbox      outboxStatus         `json:"outbox"`
+	Config      reloadState          `json:"config"`
+	Edge        map[string]int       `json:"edgeThings,omitempty"` // by the state of their agents; absent where they are not enabled
+	EdgeRefused []edgethings.Refusal `json:"edgeThingsRefused,omitempty"`
 }
 
 type platformStatus struct {
@@ -85,7 +88,7 @@ func (s consoleSource) Status() any {
 			Mode: o.Mode, Records: o.Records, Bytes: o.Bytes, MaxBytes: o.MaxBytes, Oldest: o.Oldest,
 			Things: o.Things, Waiting: o.Waiting, Dropped: o.Dropped, FileSize: o.FileSize,
 		},
-		Config: s.app.reload.status(),
+		Config: s.app.reload.status(), Edge: s.app.edgeAgents(), EdgeRefused: s.app.edgeRefusals(),
 	}
 	if p.RTT > 0 {
 		answer.Platform.RTT = p.RTT.String()
@@ -97,16 +100,7 @@ func (s consoleSource) Status() any {
 }
 
 func (s consoleSource) Things(q console.Query) (things []any, total int) {
-	for _, t := range s.app.bridge.Things(bridge.Filter{Name: q.Prefix}) {
-		if !strings.HasPrefix(strings.ToLower(t.Name), strings.ToLower(q.Prefix)) {
-			continue
-		}
-		if total >= q.Offset && len(things) < q.Limit {
-			things = append(things, t)
-		}
-		total++
-	}
-	return things, total
+	return s.page(q)
 }
 
 // thingView is the answer of /api/v1/things/{name}.
@@ -131,7 +125,7 @@ type knownView struct {
 func (s consoleSource) Thing(name string) (any, bool) {
 	d, ok := s.app.bridge.Thing(name)
 	if !ok {
-		return nil, false
+		return s.edgeThing(name)
 	}
 	view := thingView{ThingDetails: d, Known: []knownView{}, Subscriptions: []subscriptionView{}}
 	for _, k := range d.Known {
@@ -161,6 +155,9 @@ func (s consoleSource) Call(ctx context.Context, thing, service string, inputs j
 	var row []alwayson.Named
 	for _, name := range sortedNames(object) {
 		row = append(row, alwayson.Named{Name: name, Value: mapping.Infer(object[name])})
+	}
+	if result, err, mine := s.callEdgeThing(ctx, thing, service, alwayson.OneRow(row...)); mine {
+		return result, err
 	}
 	result, err := s.app.bridge.Call(ctx, thing, service, alwayson.OneRow(row...))
 	var failed *mapping.CallError

@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"bridge/store":          {"bridge", "bridge/store/boltfile"},
 	"bridge/store/boltfile": {},
 	"bridge/devicesim":      {"mapping", "mapping/sparkplug"},
+	"bridge/edgethings":     {"bridge", "bridge/permit", "edge/alwayson", "edge/restjson"},
 	"bridge/console":        {"bridge", "bridge/httpd", "config"},
 	"bridge/ownthing":       {"bridge", "mapping", "edge/alwayson"},
 	"config":                {"bridge/permit", "mapping", "mapping/presets"},

@@ -100,7 +100,7 @@ func TestCommandsGiveTheirExitStatus(t *testing.T) {
 		"a command that is not there":        {[]string{"rnu"}, 2, `unknown command "rnu"`, ""},
 		"a flag that is not there":           {[]string{"check", "--fast"}, 2, "unknown flag: --fast", ""},
 		"an argument too many":               {[]string{"check", "x"}, 2, "unknown command", ""},
-		"half a command":                     {[]string{"simulate"}, 2, "platform or devices", ""},
+		"half a command":                     {[]string{"simulate"}, 2, "platform, devices or agent", ""},
 		"half another":                       {[]string{"config"}, 2, "print", ""},
 		"check of a good file":               {[]string{"check", "--config", good}, 0, "is fine, 1 warning", ""},
 		"check of a bad file":                {[]string{"check", "--config", bad}, 1, "bad.yaml:4:18: limits.things: ", ""},

@@ -9,12 +9,12 @@ import (
 func simulateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "simulate",
-		Short: "simulate a platform, or devices",
+		Short: "simulate a platform, devices, or an HTTP agent",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return errors.New("simulate: a command is missing: platform or devices")
+			return errors.New("simulate: a command is missing: platform, devices or agent")
 		},
 	}
-	cmd.AddCommand(simulatePlatformCommand(), simulateDevicesCommand())
+	cmd.AddCommand(simulatePlatformCommand(), simulateDevicesCommand(), simulateAgentCommand())
 	return cmd
 }

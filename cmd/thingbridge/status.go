@@ -110,6 +110,7 @@ func statusRows(s *status, now time.Time) [][]string {
 		{"calls", fmt.Sprint(s.Bridge.CallsInFlight), "in flight"},
 		{"outbox", fmt.Sprint(s.Outbox.Records), outboxText(&s.Outbox, now)},
 	}
+	rows = append(rows, edgeRows(s, now)...)
 	rows = append(rows, configRows(&s.Config, now)...)
 	if lost := counts(s.Outbox.Dropped); lost != "" {
 		rows = append(rows, []string{"dropped", fmt.Sprint(sum(s.Outbox.Dropped)), lost})

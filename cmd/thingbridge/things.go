@@ -92,7 +92,10 @@ func listThings(cmd *cobra.Command, a *asker, prefix, state string) error {
 // shownThing is what is shown of a Thing.
 type shownThing struct {
 	thingView
-	Metadata thingMetadata `json:"metadata"`
+	Metadata  thingMetadata `json:"metadata"`
+	Agent     string        `json:"agent"`     // of an edge thing; "" it is none
+	Address   string        `json:"address"`   // the same
+	Keepalive string        `json:"keepalive"` // the same
 }
 
 type thingMetadata struct {
@@ -143,6 +146,9 @@ func thingRows(t *shownThing, now time.Time) [][]string {
 		{"name", t.Name}, {"state", state}, {"seen", ago(now, t.LastSeen) + " ago"}, {"bound as", t.BoundAs},
 		{"profile", t.Profile}, {"topics", mapping.TopicsText(t.Sources, ", ")},
 		{"waiting", fmt.Sprintf("%d records, %s", t.QueuedRecords, size(t.QueuedBytes))}, {"calls", fmt.Sprint(t.Calls)},
+	}
+	if t.Agent != "" {
+		rows[5] = []string{"agent", fmt.Sprintf("%s at %s, keepalive %s", t.Agent, t.Address, t.Keepalive)}
 	}
 	if t.Parent != "" {
 		rows = append(rows, []string{"behind", t.Parent})

@@ -63,6 +63,9 @@ func restOptions(c *config.Config, a *app) (rest.Options, error) {
 		Timeout:    c.Platform.RequestTimeout,
 		Logger:     a.log.With("part", "rest"),
 	}
+	if a.edges != nil {
+		opt.Local = a.edges
+	}
 	if c.REST.TLS.IsSet() {
 		opt.TLS = c.REST.TLS.Config
 	}

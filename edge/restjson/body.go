@@ -77,11 +77,15 @@ func shallow(raw []byte, limit int) bool {
 
 // Params makes the one row of a service's inputs, or of an event's data, of a
 // JSON object: those declared by their base type, in that order, then the
-// others by their looks, by name. Nil: none.
+// others by their looks, by name. An info table ({"dataShape", "rows"}) with one row of
+// parameters is taken as it is. Nil: none.
 func Params(object json.RawMessage, declared []alwayson.FieldDefinition) (*alwayson.InfoTable, *Problem) {
 	given := map[string]json.RawMessage{}
 	if err := json.Unmarshal(object, &given); err != nil {
 		return nil, problem(http.StatusBadRequest, "body is no JSON object: %v", err)
+	}
+	if isTable(given) {
+		return rowOf(object)
 	}
 	var cells []alwayson.Named
 	take := func(f alwayson.FieldDefinition) *Problem {
@@ -106,6 +110,30 @@ func Params(object json.RawMessage, declared []alwayson.FieldDefinition) (*alway
 		}
 	}
 	return alwayson.OneRow(cells...), nil
+}
+
+// isTable reports whether parameters come as an info table with a row of them.
+func isTable(given map[string]json.RawMessage) bool {
+	var shape struct {
+		Fields map[string]json.RawMessage `json:"fieldDefinitions"`
+	}
+	var rows []json.RawMessage
+	return len(given) == 2 && json.Unmarshal(given["dataShape"], &shape) == nil && shape.Fields != nil && json.Unmarshal(given["rows"], &rows) == nil
+}
+
+// rowOf makes the parameters of an info table with one row of them.
+func rowOf(object json.RawMessage) (*alwayson.InfoTable, *Problem) {
+	v, err := Value(object, alwayson.FieldDefinition{Type: alwayson.TypeInfoTable})
+	table := v.Table()
+	switch {
+	case err != nil:
+		return nil, problem(http.StatusBadRequest, "parameters: %v", err)
+	case len(table.Rows) > 1:
+		return nil, problem(http.StatusBadRequest, "parameters: %d rows where one is expected", len(table.Rows))
+	case len(table.Rows) == 0:
+		return nil, nil
+	}
+	return table, nil
 }
 
 // Content carries a JSON object of properties whose types the writer does not

@@ -20,6 +20,7 @@
 //	{"dataShape", "rows"}                 INFOTABLE, its columns as dataShape has them
 //	a list of objects, not empty          INFOTABLE, its columns by their looks
 //	any other object or list              JSON
+//	{"baseType", "value"}                 what baseType says
 //	null                                  no value
 //
 // A declared type takes more than its own form: numbers and times also as text, a

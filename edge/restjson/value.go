@@ -18,6 +18,9 @@ func Value(raw json.RawMessage, f alwayson.FieldDefinition) (alwayson.Value, err
 	looks := Infer(raw)
 	t := f.Type
 	if t == alwayson.TypeVariant || t == alwayson.TypeNothing {
+		if typed, inner, ok := variant(raw, looks); ok {
+			return Value(inner, typed)
+		}
 		t = looks
 	}
 	if looks == alwayson.TypeNothing {
@@ -35,6 +38,21 @@ func Value(raw json.RawMessage, f alwayson.FieldDefinition) (alwayson.Value, err
 		return alwayson.Value{}, &FitError{Type: t}
 	}
 	return v, nil
+}
+
+// variant reads a value that says what type it is: {"baseType", "value"}, as Lua
+// Script Resources push them.
+func variant(raw json.RawMessage, looks alwayson.BaseType) (f alwayson.FieldDefinition, inner json.RawMessage, ok bool) {
+	if looks != alwayson.TypeJSON || raw[0] != '{' {
+		return f, nil, false
+	}
+	var object map[string]json.RawMessage
+	var name string
+	if json.Unmarshal(raw, &object) != nil || len(object) != 2 || object["value"] == nil || json.Unmarshal(object["baseType"], &name) != nil {
+		return f, nil, false
+	}
+	f.Type, ok = alwayson.ParseBaseType(name)
+	return f, object["value"], ok && f.Type != alwayson.TypeVariant
 }
 
 // scalar reads a JSON value that is no table and looks like the one type as the other.

@@ -1,0 +1,160 @@
+package edgethings
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"syscall"
+)
+
+// csrfHeader carries the token that a Lua Script Resource of 5.4.2 and later
+// gives with each answer and wants with the next request.
+const csrfHeader = "x-csrf-token"
+
+const refusesLogIn = "the agent refuses the user and password that it registered with (401)"
+
+// answer is what an agent said.
+type answer struct {
+	status int
+	kind   string // Content-Type
+	body   []byte
+}
+
+// agents is the HTTP client. Each request has a connection of its own: a request
+// on a kept one that the agent just gives up could not be told from one that was carried out.
+type agents struct {
+	transport *http.Transport
+
+	mu     sync.Mutex // guards the following
+	config func() (*tls.Config, error)
+}
+
+func newAgents(h *hosts, config func() (*tls.Config, error)) *agents {
+	a := &agents{config: config}
+	a.transport = &http.Transport{
+		Proxy: nil, DialContext: h.dial, DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return a.dialTLS(ctx, h, network, address)
+		},
+		DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10,
+		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
+	}
+	return a
+}
+
+// dialTLS reads the TLS configuration afresh, so that a renewed certificate counts.
+func (a *agents) dialTLS(ctx context.Context, h *hosts, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	c, err := a.config()
+	a.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if c.ServerName == "" {
+		c = c.Clone()
+		c.ServerName = host
+	}
+	plain, err := h.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(plain, c)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, plain.Close())
+	}
+	return conn, nil
+}
+
+func (a *agents) close() { a.transport.CloseIdleConnections() }
+
+// exchange sends one request to an agent and reads its answer. A 401 that
+// brings a new CSRF token is no refusal: the request is made once more with it.
+func (m *Manager) exchange(ctx context.Context, t *thing, reg *registration, method, url string, body []byte) (*answer, error) {
+	m.mu.Lock()
+	token := t.csrf
+	m.mu.Unlock()
+	a, next, err := m.once(ctx, reg, token, method, url, body)
+	if err == nil && a.status == http.StatusUnauthorized && next != "" && next != token {
+		token = next
+		a, next, err = m.once(ctx, reg, token, method, url, body)
+	}
+	if next != "" {
+		m.mu.Lock()
+		t.csrf = next
+		m.mu.Unlock()
+	}
+	return a, err
+}
+
+// errTooLarge says that an answer is over Options.MaxBody.
+var errTooLarge = errors.New("the agent's answer is too large")
+
+func (m *Manager) once(ctx context.Context, reg *registration, token, method, url string, body []byte) (*answer, string, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, "", err
+	}
+	req.GetBody = nil // a request is never sent again by itself
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "thingbridge")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		req.Header.Set(csrfHeader, token)
+	}
+	if reg.User != "" || reg.Password != "" {
+		req.SetBasicAuth(reg.User, string(reg.Password))
+	}
+	resp, err := m.agents.transport.RoundTrip(req)
+	if err != nil {
+		return nil, "", reach(err)
+	}
+	defer resp.Body.Close()
+	content, err := io.ReadAll(io.LimitReader(resp.Body, int64(m.opt.MaxBody)+1))
+	switch {
+	case err != nil:
+		return nil, "", fmt.Errorf("read the agent's answer: %w", reach(err))
+	case len(content) > m.opt.MaxBody:
+		return nil, "", fmt.Errorf("%w: over %d bytes", errTooLarge, m.opt.MaxBody)
+	}
+	return &answer{status: resp.StatusCode, kind: resp.Header.Get("Content-Type"), body: content}, resp.Header.Get(csrfHeader), nil
+}
+
+// reach makes an error of the network short: addresses and such stand elsewhere.
+func reach(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return errNoAnswer
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return errNobody
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return errBroken
+	}
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return errNoAnswer
+	}
+	return err
+}
+
+// Ends of a request that an agent did not answer.
+var (
+	errNobody   = errors.New("nobody listens there (connection refused)")
+	errNoAnswer = errors.New("no answer in time")
+	errBroken   = errors.New("the agent broke the connection off before it answered")
+)

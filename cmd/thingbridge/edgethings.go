@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"strings"
+	"time"
+
+	"thingbridge/bridge"
+	"thingbridge/bridge/console"
+	"thingbridge/bridge/edgethings"
+	"thingbridge/config"
+	"thingbridge/edge"
+	"thingbridge/edge/alwayson"
+	"thingbridge/edge/restjson"
+	"thingbridge/mapping"
+)
+
+// newEdgeThings makes what serves components that speak HTTP, in front of next.
+func newEdgeThings(c *config.Config, a *app, next edge.Handler) (*edgethings.Manager, error) {
+	opt := edgethings.Options{
+		Names: edgeNames{a},
+		Hosts: c.REST.EdgeThings.Hosts,
+		Own: func() []string {
+			now := a.reload.current.Load()
+			return []string{now.REST.Listen, now.Console.Listen}
+		},
+		TLS:           func() (*tls.Config, error) { return c.REST.EdgeThings.TLS.Config("") },
+		Max:           c.REST.EdgeThings.Max,
+		Calls:         c.Limits.Calls,
+		CallsPerThing: c.Limits.CallsPerThing,
+		MaxBody:       int(c.Platform.MaxMessage),
+		Version:       version,
+		Registerer:    a.registry,
+		Logger:        a.log.With("part", "edge"),
+	}
+	if !c.Memory() {
+		opt.Store = a.store
+	}
+	return edgethings.New(opt, next)
+}
+
+// edgeNames holds names for edge things among those of devices and of the
+// bridge itself.
+type edgeNames struct{ app *app }
+
+func (n edgeNames) Reserve(name, holder string) error {
+	switch {
+	case strings.EqualFold(name, n.app.reload.current.Load().Platform.Gateway.Name):
+		return fmt.Errorf("platform name %q is taken by the bridge itself (platform.gateway.name)", name)
+	case strings.EqualFold(name, edgethings.LocalEMS):
+		return fmt.Errorf("the name %q is taken by the bridge itself", name)
+	}
+	return n.app.bridge.Reserve(name, holder)
+}
+
+func (n edgeNames) Release(name string) { n.app.bridge.Release(name) }
+
+// edgeThings lists the edge things; none where they are not enabled.
+func (a *app) edgeThings() []edgethings.Thing {
+	if a.edges == nil {
+		return nil
+	}
+	return a.edges.Things()
+}
+
+// page gives one page of the Things of both kinds, sorted by name.
+func (s consoleSource) page(q console.Query) (things []any, total int) {
+	begins := func(name string) bool { return strings.HasPrefix(strings.ToLower(name), strings.ToLower(q.Prefix)) }
+	edges := s.app.edgeThings()
+	add := func(t bridge.ThingSummary) {
+		if !begins(t.Name) {
+			return
+		}
+		if total >= q.Offset && len(things) < q.Limit {
+			things = append(things, t)
+		}
+		total++
+	}
+	for _, t := range s.app.bridge.Things(bridge.Filter{Name: q.Prefix}) {
+		for ; len(edges) > 0 && edges[0].Name < t.Name; edges = edges[1:] {
+			add(edges[0].ThingSummary)
+		}
+		add(t)
+	}
+	for _, t := range edges {
+		add(t.ThingSummary)
+	}
+	return things, total
+}
+
+// edgeThingView is the answer of /api/v1/things/{name} for an edge thing.
+type edgeThingView struct {
+	edgethings.Thing
+	Sources []string `json:"sources"` // where its agent is
+}
+
+func (s consoleSource) edgeThing(name string) (any, bool) {
+	if s.app.edges == nil {
+		return nil, false
+	}
+	t, ok := s.app.edges.Thing(name)
+	if !ok {
+		return nil, false
+	}
+	return edgeThingView{t, []string{t.Address}}, true
+}
+
+// callEdgeThing calls a service of an edge thing as the platform would; mine is
+// false where the Thing is none.
+func (s consoleSource) callEdgeThing(ctx context.Context, thing, service string, inputs *alwayson.InfoTable) (result any, err error, mine bool) {
+	if s.app.edges == nil {
+		return nil, nil, false
+	}
+	resp, mine := s.app.edges.Call(ctx, thing, service, inputs)
+	switch {
+	case !mine:
+		return nil, nil, false
+	case resp == nil:
+		return nil, ctx.Err(), true
+	case !resp.Code.IsSuccess():
+		return nil, callFailure{&mapping.CallError{Code: resp.Code, Text: restjson.Reason(resp)}}, true
+	}
+	return mapping.ToJSON(alwayson.Result(resp.Content, "result")), nil, true
+}
+
+// edgeRows shows how the edge things are.
+func edgeRows(s *status, now time.Time) [][]string {
+	if len(s.Edge) == 0 {
+		return nil
+	}
+	text := counts(s.Edge)
+	if text == "" {
+		text = "none has registered at " + edgethings.LocalEMS
+	}
+	rows := [][]string{{"edge things", fmt.Sprint(sum(s.Edge)), text}}
+	for _, r := range s.EdgeRefused {
+		rows = append(rows, []string{"refused", r.Name, fmt.Sprintf("%s (%d times, last %s ago)", r.Reason, r.Count, ago(now, r.Last))})
+	}
+	return rows
+}
+
+// edgeRefusals lists registrations that were refused lately.
+func (a *app) edgeRefusals() []edgethings.Refusal {
+	if a.edges == nil {
+		return nil
+	}
+	return a.edges.Refusals()
+}
+
+// edgeAgents counts the edge things by the state of their agents; nil where they are not enabled.
+func (a *app) edgeAgents() map[string]int {
+	if a.edges == nil {
+		return nil
+	}
+	return a.edges.Agents()
+}

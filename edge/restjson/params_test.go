@@ -1,0 +1,54 @@
+package restjson
+
+import (
+	"strings"
+	"testing"
+
+	"thingbridge/edge/alwayson"
+)
+
+func TestParams(t *testing.T) {
+	const push = `{"rows":[{"values":{"rows":[{"name":"temp","value":{"baseType":"NUMBER","value":21.5},"time":1700000000000,"quality":"GOOD"},
+		{"name":"at","value":{"value":1700000000000,"baseType":"DATETIME"},"time":1700000000000,"quality":"GOOD"}],
+		"dataShape":{"fieldDefinitions":{"name":{"name":"name","baseType":"STRING","aspects":[]},"time":{"name":"time","baseType":"DATETIME","aspects":[]},
+		"quality":{"name":"quality","baseType":"STRING","aspects":[]},"value":{"name":"value","baseType":"VARIANT","aspects":[]}}}}}],
+		"dataShape":{"fieldDefinitions":{"values":{"name":"values","baseType":"INFOTABLE","aspects":[]}}}}`
+	for _, c := range []struct{ name, body, want string }{
+		{"none", `{}`, "NOTHING"},
+		{"by their looks", `{"b":true,"a":1,"n":null}`, `a=NUMBER 1 b=BOOLEAN true n=NOTHING`},
+		{"one that says its type", `{"at":{"baseType":"DATETIME","value":1700000000000}}`, `at=DATETIME 2023-11-14T22:13:20.000Z`},
+		{"one that says a type that is none", `{"at":{"baseType":"MOMENT","value":1}}`, `at=JSON "{\"baseType\":\"MOMENT\",\"value\":1}"`},
+		{"one that has more to say", `{"at":{"baseType":"DATETIME","value":1,"x":2}}`, `at=JSON "{\"baseType\":\"DATETIME\",\"value\":1,\"x\":2}"`},
+		{"a value that is not of the type it says", `{"at":{"baseType":"INTEGER","value":"many"}}`, "! parameter [at]"},
+		{"as a row of a table", `{"dataShape":{"fieldDefinitions":{"n":{"name":"n","baseType":"INTEGER"}}},"rows":[{"n":5}]}`, `n=INTEGER 5`},
+		{"as a table without rows", `{"dataShape":{"fieldDefinitions":{"n":{"name":"n","baseType":"INTEGER"}}},"rows":[]}`, "NOTHING"},
+		{"as a table of two rows", `{"dataShape":{"fieldDefinitions":{}},"rows":[{"n":5},{"n":6}]}`, "! parameters: 2 rows where one is expected"},
+		{"named as the parts of a table are", `{"dataShape":"Pump","rows":[{"n":5}]}`, `dataShape=STRING "Pump" rows=INFOTABLE 1 fields, 1 rows`},
+		{"a push of a Lua Script Resource", push, `values=INFOTABLE 4 fields, 2 rows`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			table, bad := Params([]byte(c.body), nil)
+			got := "NOTHING"
+			if bad != nil {
+				got = "! " + bad.Text
+			} else if table != nil {
+				var cells []string
+				for i, f := range table.Fields {
+					cells = append(cells, f.Name+"="+table.At(0, i).String())
+				}
+				got = strings.Join(cells, " ")
+			}
+			if bad == nil && got != c.want || bad != nil && !strings.HasPrefix(got, c.want) {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+	table, _ := Params([]byte(push), nil)
+	values := table.Cell(0, "values").Table()
+	if v := values.Cell(0, "value"); v.Type() != alwayson.TypeNumber || v.Number() != 21.5 {
+		t.Errorf("temp is %s", v)
+	}
+	if v := values.Cell(1, "value"); v.Type() != alwayson.TypeDateTime || v.Millis() != 1700000000000 {
+		t.Errorf("at is %s", v)
+	}
+}
