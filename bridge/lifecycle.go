@@ -187,7 +187,7 @@ func (b *Bridge) refusal(d *mapping.Device) *refusalError {
 	for _, name := range []string{bindName(d), d.Thing} {
 		if r, ok := b.reserved[foldName(name)]; ok {
 			return &refusalError{"clash", fmt.Sprintf("platform name %q of thing %q (%s) is taken by %s",
-				name, d.Thing, strings.Join(d.Sources, " "), r.holder)}
+				name, d.Thing, mapping.TopicsText(d.Sources, " "), r.holder)}
 		}
 	}
 	return nil

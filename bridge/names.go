@@ -38,7 +38,7 @@ func (b *Bridge) Reserve(name, holder string) error {
 		t = b.things[name]
 	}
 	if t != nil {
-		return fmt.Errorf("platform name %q is taken by the device of thing %q (%s)", name, t.name, strings.Join(t.device.Sources, " "))
+		return fmt.Errorf("platform name %q is taken by the device of thing %q (%s)", name, t.name, mapping.TopicsText(t.device.Sources, " "))
 	}
 	b.reserved[foldName(name)] = reservation{name, holder}
 	return nil
