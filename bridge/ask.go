@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,13 +34,13 @@ func newAsker(b *Bridge) *asker {
 }
 
 func (a *asker) connected() {
-	for _, q := range a.b.engine.Asks(mapping.AskConnect, "") {
+	for _, q := range a.b.engine.Load().Asks(mapping.AskConnect, "") {
 		a.put("", q)
 	}
 }
 
 func (a *asker) thing(on mapping.AskOn, t *thing) {
-	for _, q := range a.b.engine.Asks(on, t.name) {
+	for _, q := range a.b.engine.Load().Asks(on, t.name) {
 		a.put(t.name, q)
 	}
 }
@@ -49,9 +51,50 @@ func (a *asker) profile(on mapping.AskOn, members []*thing) {
 	}
 }
 
+// reloaded asks what the profiles named ask on connect, and stops asking again
+// what no profile asks any more.
+func (a *asker) reloaded(profiles []string) {
+	valid := map[string]bool{}
+	asks := a.b.engine.Load().Asks(mapping.AskConnect, "")
+	for _, q := range asks {
+		valid[askKey("", q)] = true
+	}
+	a.mu.Lock()
+	things := map[string]bool{}
+	for key := range a.repeat {
+		thing, _, _ := strings.Cut(key, "\x00")
+		things[thing] = true
+	}
+	a.mu.Unlock()
+	for thing := range things {
+		for _, on := range []mapping.AskOn{mapping.AskAnnounce, mapping.AskPresence} {
+			for _, q := range a.b.engine.Load().Asks(on, thing) {
+				valid[askKey(thing, q)] = true
+			}
+		}
+	}
+	a.mu.Lock()
+	for key, again := range a.repeat {
+		if !valid[key] {
+			a.b.timers.stop(again)
+			delete(a.repeat, key)
+		}
+	}
+	a.mu.Unlock()
+	for _, q := range asks {
+		if slices.Contains(profiles, q.Profile) {
+			a.put("", q)
+		}
+	}
+}
+
+func askKey(thing string, q mapping.Ask) string {
+	return thing + "\x00" + q.Topic + "\x00" + string(q.Payload)
+}
+
 // put queues a question unless it was asked within its interval.
 func (a *asker) put(thing string, q mapping.Ask) {
-	key := thing + "\x00" + q.Topic + "\x00" + string(q.Payload)
+	key := askKey(thing, q)
 	now := time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -81,7 +124,7 @@ func (a *asker) again(thing, key string, q mapping.Ask) {
 	a.b.mu.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !stands {
+	if a.repeat[key] == nil || !stands {
 		delete(a.repeat, key)
 		return
 	}

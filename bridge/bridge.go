@@ -15,14 +15,12 @@ import (
 // PlatformEvents; its queries may be called from any goroutine.
 type Bridge struct {
 	opt      Options
-	engine   *mapping.Engine
+	engine   atomic.Pointer[mapping.Engine]
+	stands   atomic.Pointer[settings]
 	log      *slog.Logger
 	metrics  *metrics
 	platform Platform
 	bus      Bus
-
-	things_, services permission
-	upwardServices    globs
 
 	timers *timers
 	sched  *scheduler
@@ -36,11 +34,16 @@ type Bridge struct {
 	prov   *provisioner
 	up     *upwards
 	gaps   gaps
+	former formers
 	tally  tally
 	turns  *turns
 
+	// work is held while a message is worked off, so that Reload comes between
+	// two. It is taken before life.
+	work sync.Mutex
+
 	// life serialises what changes the registry and the Engine together. It is
-	// taken before mu, by the bus's and the keeper's goroutine and by Reserve and Release.
+	// taken before mu, by the bus's and the keeper's goroutine and by Reload, Reserve and Release.
 	life  sync.Mutex
 	notes []func() // log lines to be written when life is given back
 
@@ -60,6 +63,7 @@ type Bridge struct {
 
 	settled                     bool // the broker has told all that it retains, once
 	settling                    bool // a timer will say so, if nothing else does
+	remark                      bool // the next BusUp sends the marker, though the connection is the same
 	busReset                    time.Time
 	platformUp, busUp           bool
 	platformSession, busSession uint64
@@ -79,24 +83,23 @@ func New(opt Options) (*Bridge, error) {
 	}
 	opt.setDefaults()
 	b := &Bridge{
-		opt: opt, engine: opt.Engine, log: opt.Logger,
+		opt: opt, log: opt.Logger,
 		platform: noPlatform{}, bus: noBus{},
-		things_:        permission{newGlobs(opt.AllowThings, true), newGlobs(opt.DenyThings, true)},
-		services:       permission{newGlobs(opt.AllowServices, false), newGlobs(opt.DenyServices, false)},
-		upwardServices: newGlobs(opt.AllowPlatform, false),
-		timers:         newTimers(),
-		things:         map[string]*thing{},
-		byBind:         map[string]*thing{},
-		reserved:       reserved{},
-		children:       map[string]map[string]struct{}{},
-		profileOff:     map[string]bool{},
-		early:          newEarlyPresence(opt.Limits.Things),
-		retained:       map[string][]sentHash{},
-		clashes:        map[string]clashing{},
-		episodes:       map[string]*episode{},
-		startedAt:      time.Now(),
+		timers:     newTimers(),
+		things:     map[string]*thing{},
+		byBind:     map[string]*thing{},
+		reserved:   reserved{},
+		children:   map[string]map[string]struct{}{},
+		profileOff: map[string]bool{},
+		early:      newEarlyPresence(opt.Limits.Things),
+		retained:   map[string][]sentHash{},
+		clashes:    map[string]clashing{},
+		episodes:   map[string]*episode{},
+		startedAt:  time.Now(),
 	}
 	b.busSince, b.platformSince = b.startedAt, b.startedAt
+	b.engine.Store(opt.Engine)
+	b.stands.Store(newSettings(&opt))
 	b.metrics = newMetrics(b)
 	b.metrics.link(linkBroker, false, b.busSince)
 	b.metrics.link(linkPlatform, false, b.platformSince)
@@ -111,10 +114,11 @@ func New(opt Options) (*Bridge, error) {
 	b.up = newUpwards(b)
 	b.turns = &turns{b: b}
 	b.marker.init(opt.ClientID)
+	b.former.b = b
 	if err := b.restore(); err != nil {
 		return nil, fmt.Errorf("read the registry: %w", err)
 	}
-	b.turns.sessions = b.engine.Sessions()
+	b.turns.sessions = b.engine.Load().Sessions()
 	if opt.Registerer != nil {
 		if err := b.metrics.register(opt.Registerer); err != nil {
 			return nil, fmt.Errorf("register the metrics: %w", err)
@@ -154,8 +158,8 @@ func (b *Bridge) Run(ctx context.Context) error {
 
 // start tells both sides the intent that the registry holds.
 func (b *Bridge) start() {
-	b.bus.Subscribe(b.engine.Filters()...)
-	if topic := b.marker.topic; topic != "" {
+	b.bus.Subscribe(b.engine.Load().Filters()...)
+	if topic := b.marker.topic(); topic != "" {
 		b.bus.Subscribe(topic)
 	}
 	b.mu.Lock()
@@ -166,9 +170,7 @@ func (b *Bridge) start() {
 	b.mu.Unlock()
 	b.wait.load(b.opt.Outbox.Things())
 	b.saver.every()
-	if b.opt.Watchdog > 0 {
-		b.sched.watch()
-	}
+	b.sched.watch()
 	b.log.Info("bridge started", "things", n)
 }
 

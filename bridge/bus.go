@@ -32,14 +32,15 @@ func (r *receipt) done(err error) {
 // dispatch carries one message's meaning to where it belongs. It is used on
 // one goroutine.
 type dispatch struct {
-	b     *Bridge
-	in    mapping.Input
-	r     *receipt // nil when the message was acknowledged before
-	recs  []Record
-	of    []*thing // of each record
-	heard [2]string
-	again bool // the message waited for an announcement and is looked at again
-	told  bool // it must wait (still) for one
+	b       *Bridge
+	in      mapping.Input
+	r       *receipt // nil when the message was acknowledged before
+	recs    []Record
+	of      []*thing // of each record
+	heard   [2]string
+	again   bool   // the message waited for an announcement and is looked at again
+	told    bool   // it must wait (still) for one
+	profile string // of whose device
 }
 
 // Message implements BusEvents.
@@ -55,6 +56,8 @@ func (b *Bridge) Message(m *Message) {
 		m.Ack()
 		return
 	}
+	b.work.Lock()
+	defer b.work.Unlock()
 	in := mapping.Input{Topic: m.Topic, Payload: m.Payload, Retained: m.Retained, Now: m.Received}
 	r := &receipt{m: m}
 	r.left.Store(1)
@@ -67,11 +70,16 @@ func (b *Bridge) Message(m *Message) {
 }
 
 // handle has the rules look at a message, and carries out what it means. It gives
-// the profiles that listen.
+// the profiles that listen. work is held.
 func (b *Bridge) handle(in *mapping.Input, r *receipt) []string {
 	d := dispatch{b: b, r: r, in: *in}
 	d.in.Heard = d.heard[:0]
-	for _, e := range b.engine.Handle(&d.in, nil) {
+	effects := b.engine.Load().Handle(&d.in, nil)
+	replied := b.former.replies(&d.in)
+	for _, e := range effects {
+		if _, ok := e.(*mapping.Reply); ok && replied {
+			continue
+		}
 		d.effect(e)
 	}
 	d.keep()
@@ -337,12 +345,17 @@ func (b *Bridge) send(profile string, p Publication, done func(error)) {
 func (b *Bridge) BusUp(session uint64) {
 	b.mu.Lock()
 	fresh := !b.busUp || session != b.busSession
+	again := b.remark && !fresh
+	b.remark = false
 	b.busUp, b.busSession, b.busErr = true, session, nil
 	if fresh {
 		b.busSince = time.Now()
 		b.metrics.link(linkBroker, true, b.busSince)
 	}
 	b.mu.Unlock()
+	if again {
+		b.sendMarker()
+	}
 	if fresh {
 		b.log.Debug("broker connected", "session", session)
 		b.sendMarker()

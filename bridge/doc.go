@@ -39,7 +39,8 @@
 // know of the connection, come to that goroutine by Bus.Between, in their place
 // among the messages. What it keeps back for a while was acknowledged when it came.
 //
-// Locks, in the order in which they may be taken: Bridge.life (the registry and
+// Locks, in the order in which they may be taken: Bridge.work (one message is
+// worked off, or the rules change), Bridge.life (the registry and
 // the Engine change together), Bridge.mu (the registry), scheduler.mu, and the
 // small tables' own. The Bus's Publish and Refresh and Message.Ack, which never block and never
 // call back, are the only foreign calls that may be made under life, none under the others.
@@ -47,6 +48,33 @@
 // A property that nothing declares is inferred from its first value. The Thing
 // is then bound once more, at most once a minute, so that a platform that browses what is
 // bound finds it; once it has a binding, its last known value is pushed.
+//
+// # Other options while it works
+//
+// Reload puts an Engine of other profiles, and other limits and permissions, in
+// the place of those in use. It runs on its caller's goroutine, in two steps. First,
+// while messages go on, every device is made anew for the next Engine from the
+// announcements that made it. Then, with work held, so between two messages: what
+// changed meanwhile is made anew, inferred types and what presence groups said are
+// taken over, the Engines change places, and messages go on. Nothing is read twice
+// and nothing is left out: each message is worked off by one Engine, values in their
+// order; what waits in the outbox is values already, or raw messages, which go by
+// the rules that stand when it is their turn.
+//
+//   - A Thing whose device and definitions are the same is not touched: no BIND, no
+//     UNBIND, its gate stays open. It does not matter which profile makes it.
+//   - One whose definitions differ is rebound once. One whose device has another
+//     Thing name leaves, and the device is announced under the new one; its
+//     presence goes with it. One that no profile announces leaves as one whose device
+//     has left, after its queued values. So does one that is not allowed any more.
+//   - Calls in flight keep the rules that made them: RouteIDs of profiles that stay are
+//     the same in both Engines, and for the others each message is shown to the former
+//     Engine too, whose replies come first, until its calls have ended (formers). What
+//     only it listens to is unsubscribed then, after everything new is subscribed.
+//   - What is retained under the filters of new and changed profiles is asked for
+//     again (Refresher): announcements that say nothing new change nothing. Until the
+//     marker is back, new Things wait for a retained offline as at the start.
+//   - Announcements and messages that wait are given to the new rules.
 //
 // # The end
 //

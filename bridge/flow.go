@@ -48,7 +48,7 @@ type scheduler struct {
 	b      *Bridge
 	wake   chan struct{}
 	idle   chan struct{} // a push ended
-	replay *replay       // nil no limit
+	replay *replay
 	sets   subscriptionSets
 	// The goroutine's own: when a push of any Thing succeeded last, and room for
 	// the record that is looked at.
@@ -231,7 +231,7 @@ func (s *scheduler) step() bool {
 		return true
 	}
 	s.results = nil
-	if s.head == len(s.ready) || int(s.inFlight.Load()) >= s.b.opt.Limits.Pushes || s.bytes >= pushBytes || s.stopped {
+	if s.head == len(s.ready) || int(s.inFlight.Load()) >= s.b.inForce().limits.Pushes || s.bytes >= pushBytes || s.stopped {
 		if s.head == len(s.ready) {
 			s.ready, s.head = s.ready[:0], 0
 		}
@@ -281,7 +281,8 @@ func (s *scheduler) stop() {
 func (s *scheduler) watch() {
 	s.b.timers.after(time.Second, func() {
 		s.mu.Lock()
-		stuck := !s.stalled.IsZero() && time.Since(s.stalled) >= s.b.opt.Watchdog
+		limit := s.b.inForce().watchdog
+		stuck := limit > 0 && !s.stalled.IsZero() && time.Since(s.stalled) >= limit
 		if stuck {
 			s.stalled = time.Now()
 		}
@@ -302,6 +303,6 @@ func (s *scheduler) reconnect() {
 		return
 	}
 	s.b.metrics.watchdog.Inc()
-	s.b.log.Warn("platform answers no push; reconnecting", "after", s.b.opt.Watchdog.String())
-	r.Reconnect("no push answered for " + s.b.opt.Watchdog.String())
+	s.b.log.Warn("platform answers no push; reconnecting", "after", s.b.inForce().watchdog.String())
+	r.Reconnect("no push answered for " + s.b.inForce().watchdog.String())
 }

@@ -71,7 +71,7 @@ func (g *gatherer) look(name string, w *gatherWait) {
 	b := g.b
 	b.life.Lock()
 	defer b.unlockLife()
-	for _, e := range b.engine.Gathered(name, time.Now()) {
+	for _, e := range b.engine.Load().Gathered(name, time.Now()) {
 		switch e := e.(type) {
 		case *mapping.Announced:
 			b.metrics.announcements.Inc()
@@ -86,7 +86,7 @@ func (g *gatherer) look(name string, w *gatherWait) {
 
 // sourceOf names the topic that announced a Thing, for people.
 func (b *Bridge) sourceOf(name string) string {
-	if d := b.engine.Device(name); d != nil && len(d.Sources) > 0 {
+	if d := b.engine.Load().Device(name); d != nil && len(d.Sources) > 0 {
 		return strings.Clone(d.Sources[0])
 	}
 	return ""

@@ -28,6 +28,7 @@ type keeper struct {
 	mu      sync.Mutex
 	names   map[string]struct{} // Things to look at
 	changes []mapping.Change    // filters, in the order the Engine gave them
+	refresh []string            // filters whose retained messages are wanted once more, before that
 	waiting map[string]*lateAnnouncement
 	order   []string // of waiting
 	planned bool     // takeLate is
@@ -46,7 +47,7 @@ const lateUnkept = 4
 
 func newKeeper(b *Bridge) *keeper {
 	return &keeper{b: b, wake: make(chan struct{}, 1), names: map[string]struct{}{},
-		waiting: map[string]*lateAnnouncement{}, limit: announcementLimit(b.opt.Limits.AnnouncementsPerSecond)}
+		waiting: map[string]*lateAnnouncement{}, limit: announcementLimit(b.inForce().limits.AnnouncementsPerSecond)}
 }
 
 // dirty has the keeper look at a Thing.
@@ -83,9 +84,9 @@ func (k *keeper) later(a *mapping.Announced, kept func(error)) bool {
 	case k.limit == nil || (len(k.waiting) == 0 && k.limit.Allow()):
 		k.mu.Unlock()
 		return false
-	case len(k.waiting) >= k.b.opt.Limits.Things:
+	case len(k.waiting) >= k.b.inForce().limits.Things:
 		k.mu.Unlock()
-		k.b.refuse(a, &refusalError{"limit", fmt.Sprintf("as many announcements as limits.things (%d) wait already", k.b.opt.Limits.Things)})
+		k.b.refuse(a, &refusalError{"limit", fmt.Sprintf("as many announcements as limits.things (%d) wait already", k.b.inForce().limits.Things)})
 		kept(nil)
 		return true
 	default:
@@ -107,7 +108,7 @@ func (k *keeper) later(a *mapping.Announced, kept func(error)) bool {
 		}
 	}
 	k.mu.Unlock()
-	k.b.engine.Defer(a.Device)
+	k.b.engine.Load().Defer(a.Device)
 	if settled != nil {
 		settled(nil)
 	}
@@ -137,7 +138,7 @@ func (k *keeper) forgetLater(name string) {
 	delete(k.waiting, name)
 	k.mu.Unlock()
 	if w != nil {
-		k.b.engine.Undefer(name)
+		k.b.engine.Load().Undefer(name)
 		for _, kept := range w.kept {
 			kept(nil)
 		}
@@ -157,15 +158,16 @@ func (k *keeper) presenceLater(name string, online bool) {
 // takeLate registers as many waiting announcements as the rate allows.
 func (k *keeper) takeLate() {
 	for {
+		k.b.life.Lock() // before the announcement is taken out: Reload must find it in one place
 		w := k.nextLate()
 		if w == nil {
+			k.b.unlockLife()
 			return
 		}
 		a := w.a
 		if w.offline {
 			a = &mapping.Announced{Device: a.Device, Fresh: a.Fresh}
 		}
-		k.b.life.Lock()
 		k.b.register(a, func(err error) {
 			for _, kept := range w.kept {
 				kept(err)
@@ -197,8 +199,10 @@ func (k *keeper) nextLate() *lateAnnouncement {
 	return w
 }
 
-func (k *keeper) expireLater(t *thing, d time.Duration) {
-	k.b.timers.after(d, func() { k.b.expire(t) })
+// expireLaterLocked looks at a Thing's silence after d. Bridge.mu is held.
+func (k *keeper) expireLaterLocked(t *thing, d time.Duration) {
+	t.expiring = true
+	t.expiry = k.b.timers.after(d, func() { k.b.expire(t) })
 }
 
 // run is the keeper's goroutine.
@@ -231,9 +235,12 @@ func (k *keeper) reconcile() {
 	if len(k.names) > 0 {
 		names, k.names = k.names, map[string]struct{}{}
 	}
-	changes := k.changes
-	k.changes = nil
+	changes, refresh := k.changes, k.refresh
+	k.changes, k.refresh = nil, nil
 	k.mu.Unlock()
+	if r, ok := k.b.bus.(Refresher); ok && len(refresh) > 0 {
+		r.Refresh(refresh...)
+	}
 	for _, c := range changes {
 		if len(c.Unsubscribe) > 0 {
 			k.b.bus.Unsubscribe(c.Unsubscribe...)

@@ -84,12 +84,12 @@ func sameDefinitions(a, b *mapping.Definitions) bool { return a == b || reflect.
 func (b *Bridge) register(a *mapping.Announced, kept func(error)) {
 	d := a.Device
 	if problem := b.refusal(d); problem != nil {
-		b.engine.Undefer(d.Thing)
+		b.engine.Load().Undefer(d.Thing)
 		b.refuse(a, problem)
 		kept(nil)
 		return
 	}
-	change, err := b.engine.Put(d)
+	change, err := b.engine.Load().Put(d)
 	if err != nil {
 		b.refuse(a, clash(err))
 		kept(nil)
@@ -159,8 +159,7 @@ func (b *Bridge) putLocked(d *mapping.Device) *thing {
 	t.device = d
 	t.drainTill = time.Time{}
 	if d.ExpireAfter > 0 && !t.expiring {
-		t.expiring = true
-		b.keeper.expireLater(t, d.ExpireAfter)
+		b.keeper.expireLaterLocked(t, d.ExpireAfter)
 	}
 	return t
 }
@@ -172,13 +171,13 @@ func (e *refusalError) Error() string { return e.text }
 
 // refusal says why a device may not come into the registry, nil if it may.
 func (b *Bridge) refusal(d *mapping.Device) *refusalError {
-	if !b.things_.permits(d.Thing) {
+	if !b.inForce().things.permits(d.Thing) {
 		return &refusalError{"denied", fmt.Sprintf("thing %q is not allowed by allow.things and deny.things", d.Thing)}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.things[d.Thing] == nil && len(b.things) >= b.opt.Limits.Things {
-		return &refusalError{"limit", fmt.Sprintf("limits.things (%d) is reached", b.opt.Limits.Things)}
+	if b.things[d.Thing] == nil && len(b.things) >= b.inForce().limits.Things {
+		return &refusalError{"limit", fmt.Sprintf("limits.things (%d) is reached", b.inForce().limits.Things)}
 	}
 	if other := b.byBind[foldName(bindName(d))]; other != nil && other.name != d.Thing {
 		return &refusalError{"clash", fmt.Sprintf("platform name %q of thing %q (%s) is taken by thing %q (%s)",
@@ -271,7 +270,7 @@ func (b *Bridge) leave(name, why, topic string, kept func(error)) {
 	b.mu.Unlock()
 	b.recount(t)
 	b.note(func() { b.log.Info(why, "thing", name, "topic", topic) })
-	b.keeper.filters(b.engine.Remove(name))
+	b.keeper.filters(b.engine.Load().Remove(name))
 	b.saver.forget(name, kept)
 	b.timers.after(0, func() { b.relay.gone(name, fmt.Sprintf("the device of %s has left", name)) })
 	b.keeper.dirty(name)
@@ -416,15 +415,15 @@ func (b *Bridge) expire(t *thing) {
 	if change {
 		t.expired = true
 	}
-	b.mu.Unlock()
 	if left <= 0 {
 		left = limit
 	}
+	b.keeper.expireLaterLocked(t, left)
+	b.mu.Unlock()
 	if change {
 		b.reconsider(t)
 		b.log.Info("presence changed", "thing", t.name, "online", false, "why", "silent for "+limit.String())
 	}
-	b.keeper.expireLater(t, left)
 }
 
 // announcementLimit makes the limiter for announcements; nil for no limit.

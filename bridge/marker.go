@@ -32,8 +32,8 @@ const (
 )
 
 type marker struct {
-	topic string
-	epoch atomic.Uint64 // counts connections to the broker, from 1
+	name  atomic.Pointer[string] // of its topic; "" none
+	epoch atomic.Uint64          // counts connections to the broker, from 1
 
 	refreshed atomic.Uint64 // the epoch in which topics were last subscribed once more
 	told      atomic.Uint64 // the epoch in which something retained last came by itself
@@ -49,18 +49,27 @@ type marker struct {
 }
 
 func (k *marker) init(clientID string) {
-	if clientID != "" {
-		k.topic = "thingbridge/" + clientID + "/marker"
-	}
+	k.rename(clientID)
 	k.epoch.Store(1)
 }
+
+// rename gives the marker the topic of another client id.
+func (k *marker) rename(clientID string) {
+	topic := ""
+	if clientID != "" {
+		topic = "thingbridge/" + clientID + "/marker"
+	}
+	k.name.Store(&topic)
+}
+
+func (k *marker) topic() string { return *k.name.Load() }
 
 // nextEpoch begins a connection: announcements seen before do not count for it.
 func (k *marker) nextEpoch() { k.epoch.Add(1) }
 
 // sendMarker finds out when the broker has told all that it retains.
 func (b *Bridge) sendMarker() {
-	if b.marker.topic == "" {
+	if b.marker.topic() == "" {
 		b.settle()
 		return
 	}
@@ -80,7 +89,7 @@ func (b *Bridge) awaitMarker(then func()) {
 	k.mu.Lock()
 	k.nonce, k.then = nonce, then
 	k.mu.Unlock()
-	b.bus.Publish(Publication{Topic: k.topic, Payload: []byte(nonce), QoS: 1, Expires: time.Now().Add(markerRetry)}, nil)
+	b.bus.Publish(Publication{Topic: k.topic(), Payload: []byte(nonce), QoS: 1, Expires: time.Now().Add(markerRetry)}, nil)
 	b.timers.after(markerRetry, func() {
 		k.mu.Lock()
 		again := k.nonce == nonce && k.epoch.Load() == epoch
@@ -95,7 +104,7 @@ func (b *Bridge) awaitMarker(then func()) {
 // the nonce that was sent.
 func (b *Bridge) markerBack(m *Message) bool {
 	k := &b.marker
-	if k.topic == "" || m.Topic != k.topic {
+	if k.topic() == "" || m.Topic != k.topic() {
 		if m.Retained && k.refreshed.Load() != k.epoch.Load() {
 			k.told.Store(k.epoch.Load())
 		}
@@ -116,17 +125,29 @@ func (b *Bridge) markerBack(m *Message) bool {
 func (b *Bridge) settle() {
 	var early []string
 	b.mu.Lock()
-	if !b.settled {
-		for _, t := range b.things {
-			if t.early {
-				early = append(early, t.name)
-			}
+	for _, t := range b.things {
+		if t.early {
+			t.early = false
+			early = append(early, t.name)
 		}
 	}
-	b.settled = true
+	b.settled, b.settling = true, false
 	b.mu.Unlock()
 	for _, name := range early {
 		b.keeper.dirty(name)
+	}
+}
+
+// unsettle has Things that are announced by retained messages wait once more:
+// what they retain besides is on its way too. It lasts until the marker comes
+// back that BusUp sends when the filters are subscribed.
+func (b *Bridge) unsettle() {
+	b.mu.Lock()
+	up := b.busUp
+	b.remark, b.settled = up, false
+	b.mu.Unlock()
+	if up {
+		b.settleLater()
 	}
 }
 
@@ -274,7 +295,7 @@ func (k *marker) probe(b *Bridge, t *thing) {
 	b.mu.Lock()
 	d := t.device
 	b.mu.Unlock()
-	if _, ok := b.bus.(Refresher); !ok || d.Retained || k.topic == "" {
+	if _, ok := b.bus.(Refresher); !ok || d.Retained || k.topic() == "" {
 		return
 	}
 	k.mu.Lock()

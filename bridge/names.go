@@ -25,7 +25,7 @@ func (b *Bridge) Reserve(name, holder string) error {
 	if made, err := mapping.ThingName(plain); plain == name && (err != nil || made != name) {
 		return fmt.Errorf("%q is not a name that ThingWorx accepts", name)
 	}
-	if !b.things_.permits(plain) {
+	if !b.inForce().things.permits(plain) {
 		return fmt.Errorf("thing %q is not allowed by allow.things and deny.things", name)
 	}
 	b.mu.Lock()

@@ -74,9 +74,10 @@ type Reconnector interface {
 }
 
 // Refresher is what a Bus may offer beside: to have the broker send what it
-// retains on these topics once more. Both methods return at once.
+// retains under these topic filters once more. Both methods return at once. A
+// Subscribe after it is told by BusUp only when both are acknowledged.
 type Refresher interface {
-	Refresh(topics ...string)
+	Refresh(filters ...string)
 	// Refreshed calls done once the broker has answered all that Refresh was
 	// given before, on the present connection; never, if that ends first. done
 	// runs on the bus's goroutine and must not block.

@@ -61,8 +61,9 @@ type relay struct {
 	echo      map[string][]*call // by Thing
 	sleepers  map[string][]*call // by Thing: wait until its device shows itself
 	perThing  map[string]int
-	n         atomic.Int64        // calls in flight; written under mu
-	recent    map[string]struct{} // ids of calls that ended lately
+	perEngine map[*mapping.Engine]int // by whose rules they were made
+	n         atomic.Int64            // calls in flight; written under mu
+	recent    map[string]struct{}     // ids of calls that ended lately
 	recentIDs []string
 	recentPos int
 }
@@ -73,7 +74,7 @@ const recentCalls = 4096
 
 func newRelay(b *Bridge) *relay {
 	return &relay{b: b, ended: make(chan struct{}, 1), byRequest: map[string]*call{}, routes: map[routeKey]*route{},
-		echo: map[string][]*call{}, sleepers: map[string][]*call{}, perThing: map[string]int{}, recent: map[string]struct{}{}, recentIDs: make([]string, recentCalls)}
+		echo: map[string][]*call{}, sleepers: map[string][]*call{}, perThing: map[string]int{}, perEngine: map[*mapping.Engine]int{}, recent: map[string]struct{}{}, recentIDs: make([]string, recentCalls)}
 }
 
 // start takes a call in and sends it, at once or when its turn comes. end is
@@ -81,7 +82,7 @@ func newRelay(b *Bridge) *relay {
 func (r *relay) start(t *thing, kind string, c *mapping.Call, end func(alwayson.Value, *mapping.CallError)) {
 	timeout := c.Timeout
 	if timeout <= 0 {
-		timeout = r.b.opt.DefaultTimeout
+		timeout = r.b.inForce().defaultTimeout
 	}
 	now := time.Now()
 	k := &call{t: t, c: c, kind: kind, end: end, started: now, deadline: now.Add(timeout), unsent: len(c.Send)}
@@ -95,6 +96,7 @@ func (r *relay) start(t *thing, kind string, c *mapping.Call, end func(alwayson.
 	}
 	r.n.Add(1)
 	r.perThing[t.name]++
+	r.perEngine[c.Engine]++
 	k.timer = r.b.timers.after(timeout, func() { r.timeout(k, timeout) })
 	key := routeKey{t.name, c.Route}
 	rt := r.routes[key]
@@ -114,7 +116,7 @@ func (r *relay) start(t *thing, kind string, c *mapping.Call, end func(alwayson.
 }
 
 func (r *relay) fullLocked(thing string) string {
-	lim := r.b.opt.Limits
+	lim := r.b.inForce().limits
 	if n := r.inFlight(); n >= lim.Calls {
 		return fmt.Sprintf("the bridge is full: %d calls are in flight (limits.calls)", n)
 	}
@@ -282,6 +284,9 @@ func (r *relay) removeLocked(k *call) (next *call) {
 	if r.perThing[name]--; r.perThing[name] <= 0 {
 		delete(r.perThing, name)
 	}
+	if r.perEngine[k.c.Engine]--; r.perEngine[k.c.Engine] <= 0 {
+		delete(r.perEngine, k.c.Engine)
+	}
 	if id := k.c.Request; id != "" {
 		delete(r.byRequest, id)
 		r.rememberLocked(id)
@@ -325,6 +330,13 @@ func without(list []*call, k *call) []*call {
 		}
 	}
 	return list
+}
+
+// madeBy counts the calls in flight that were made by the rules of an Engine.
+func (r *relay) madeBy(e *mapping.Engine) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.perEngine[e]
 }
 
 func (r *relay) inFlight() int { return int(r.n.Load()) }

@@ -71,7 +71,7 @@ func newProvisioner(b *Bridge) *provisioner { return &provisioner{b: b} }
 // Thing behind it binds as well.
 func (p *provisioner) bound(t *thing) {
 	b := p.b
-	if !b.opt.Provision.Enabled {
+	if !b.inForce().provision.Enabled {
 		return
 	}
 	b.mu.Lock()
@@ -109,7 +109,7 @@ func (s *provisionState) announcedLocked() {
 // missing has a Thing created, if that was not tried yet.
 func (p *provisioner) missing(t *thing) {
 	b := p.b
-	if !b.opt.Provision.Enabled {
+	if !b.inForce().provision.Enabled {
 		return
 	}
 	b.mu.Lock()
@@ -170,7 +170,7 @@ func (r *provisionRun) step() {
 		r.end(provisionDone, "")
 		return
 	}
-	r.p.b.platform.Start(alwayson.Post, r.steps[0].req, r.p.b.opt.PushTimeout, r.answered)
+	r.p.b.platform.Start(alwayson.Post, r.steps[0].req, r.p.b.inForce().pushTimeout, r.answered)
 }
 
 func (r *provisionRun) answered(resp *alwayson.Response, err error) {

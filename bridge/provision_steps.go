@@ -38,7 +38,7 @@ func (b *Bridge) provisionSteps(t *thing) []provisionStep {
 	}
 	template := defs.Template
 	if template == "" {
-		template = b.opt.Provision.Template
+		template = b.inForce().provision.Template
 	}
 	on := func(kind stepKind, what, service string, cells ...alwayson.Named) provisionStep {
 		return provisionStep{kind: kind, what: what, req: alwayson.ServiceRequest(alwayson.EntityThing, d.Thing, service, alwayson.OneRow(cells...))}
@@ -62,7 +62,7 @@ func (b *Bridge) provisionSteps(t *thing) []provisionStep {
 		steps = append(steps, add)
 	}
 	for _, name := range sortedNames(defs.Services) {
-		if b.services.permits(name) {
+		if b.inForce().services.permits(name) {
 			steps = append(steps, on(stepDefine, "bind service "+name, "SetRemoteServiceBinding", text("serviceName", name), text("sourceServiceName", name)))
 		}
 	}

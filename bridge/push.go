@@ -167,7 +167,7 @@ func valueUnits(dst []unit, vals []alwayson.PropertyValue) []unit {
 // raw has the rules look at a message that came before its Thing's announcement.
 func (s *scheduler) raw(f *flow, in *mapping.Input) []unit {
 	var units []unit
-	for _, e := range s.b.engine.Handle(in, nil) {
+	for _, e := range s.b.engine.Load().Handle(in, nil) {
 		switch e := e.(type) {
 		case *mapping.Values:
 			if e.Thing == f.thing.name {
@@ -322,7 +322,7 @@ func (s *scheduler) start(p *push) {
 	}
 	s.mu.Unlock()
 	s.b.metrics.pushes.Inc()
-	s.b.platform.Start(alwayson.Post, req, s.b.opt.PushTimeout, func(resp *alwayson.Response, err error) {
+	s.b.platform.Start(alwayson.Post, req, s.b.inForce().pushTimeout, func(resp *alwayson.Response, err error) {
 		s.mu.Lock()
 		p.resp, p.err = resp, err
 		s.results = append(s.results, p)

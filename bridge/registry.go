@@ -22,6 +22,7 @@ type thing struct {
 	expired  bool // silent for longer than ExpireAfter
 	leaving  bool // forgotten once its queued values are out
 	expiring bool // the keeper looks at its silence
+	expiry   *timer
 
 	told      string    // the platform name given to Platform.Want, "" none
 	rebind    bool      // ask the platform to look again at its definitions

@@ -47,13 +47,13 @@ func (b *Bridge) callService(t *thing, service string, params *alwayson.InfoTabl
 
 // startService calls a service of a device, for the platform or the console.
 func (b *Bridge) startService(t *thing, service string, params *alwayson.InfoTable, end func(alwayson.Value, *mapping.CallError)) {
-	if !b.services.permits(service) {
+	if !b.inForce().services.permits(service) {
 		b.metrics.call("service", "not_found", 0)
 		end(alwayson.Value{}, &mapping.CallError{Code: alwayson.NotFound,
 			Text: fmt.Sprintf("service %q of %s is not offered (allow.services, deny.services)", service, t.name)})
 		return
 	}
-	c, err := b.engine.Call(t.name, service, params)
+	c, err := b.engine.Load().Call(t.name, service, params)
 	if err != nil {
 		b.refusedCall("service", err, end)
 		return
@@ -112,13 +112,13 @@ func serviceResult(v alwayson.Value) *alwayson.Response {
 // metadata answers GetMetadata with what the device declares and the
 // configuration allows.
 func (b *Bridge) metadata(t *thing, respond func(*alwayson.Response)) {
-	m := b.engine.Metadata(t.name)
+	m := b.engine.Load().Metadata(t.name)
 	if m == nil {
 		respond(alwayson.Fail(alwayson.NotFound, fmt.Sprintf("no device has announced itself as %q here", t.name)))
 		return
 	}
 	shown := *m
-	shown.Services = slices.DeleteFunc(slices.Clone(m.Services), func(s alwayson.ServiceDefinition) bool { return !b.services.permits(s.Name) })
+	shown.Services = slices.DeleteFunc(slices.Clone(m.Services), func(s alwayson.ServiceDefinition) bool { return !b.inForce().services.permits(s.Name) })
 	respond(alwayson.OK(alwayson.NewTable(alwayson.NewResult(alwayson.NewText(alwayson.TypeJSON, string(shown.JSON()))))))
 }
 
@@ -161,7 +161,7 @@ func (b *Bridge) read(t *thing, name string, end func(alwayson.Value, *mapping.C
 		end(v, nil)
 		return
 	}
-	c, err := b.engine.Read(t.name, name)
+	c, err := b.engine.Load().Read(t.name, name)
 	switch {
 	case err != nil && k != nil:
 		b.metrics.call("read", "ok", 0)
@@ -219,7 +219,7 @@ func (b *Bridge) writeProperties(t *thing, name string, params *alwayson.InfoTab
 }
 
 func (b *Bridge) write(t *thing, name string, v alwayson.Value, end func(alwayson.Value, *mapping.CallError)) {
-	c, err := b.engine.Write(t.name, name, v)
+	c, err := b.engine.Load().Write(t.name, name, v)
 	if err == nil {
 		err = b.offline(t)
 	}

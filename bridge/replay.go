@@ -10,11 +10,10 @@ import (
 // token, Options.ReplayRate tokens come each second, and one more for each record that
 // arrives. So a backlog shrinks by the rate however much comes in meanwhile.
 type replay struct {
-	rate  float64
-	burst float64
-
 	// mu guards the following.
 	mu     sync.Mutex
+	rate   float64 // 0: no bound
+	burst  float64
 	tokens float64 // below 0 after a push that was larger than what was there
 	last   time.Time
 }
@@ -26,25 +25,28 @@ const (
 	replayMaxGap = 100 * time.Millisecond // what arrives may bring tokens sooner than the rate
 )
 
-// newReplay gives nil where there is no bound.
 func newReplay(rate float64) *replay {
-	if rate <= 0 {
-		return nil
-	}
-	burst := max(pushUnits, rate)
-	return &replay{rate: rate, burst: burst, tokens: burst, last: time.Now()}
+	r := &replay{last: time.Now()}
+	r.setRate(rate)
+	r.tokens = r.burst
+	return r
+}
+
+// setRate changes the bound; 0: there is none.
+func (r *replay) setRate(rate float64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rate, r.burst = max(rate, 0), max(pushUnits, rate)
+	r.tokens = min(r.tokens, r.burst)
 }
 
 // wait tells when to ask again whether a push may be made; 0: it may now.
 func (r *replay) wait(now time.Time) time.Duration {
-	if r == nil {
-		return 0
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.addLocked(r.rate * now.Sub(r.last).Seconds())
 	r.last = now
-	if r.tokens > 0 {
+	if r.rate <= 0 || r.tokens > 0 {
 		return 0
 	}
 	d := time.Duration((1 - r.tokens) / r.rate * float64(time.Second))
@@ -55,20 +57,18 @@ func (r *replay) addLocked(n float64) { r.tokens = min(r.burst, r.tokens+max(0, 
 
 // spend takes n records out of the backlog.
 func (r *replay) spend(n int) {
-	if r != nil {
-		r.mu.Lock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rate > 0 {
 		r.tokens -= float64(n)
-		r.mu.Unlock()
 	}
 }
 
 // arrived gives a token for each of n records that came.
 func (r *replay) arrived(n int) {
-	if r != nil {
-		r.mu.Lock()
-		r.addLocked(float64(n))
-		r.mu.Unlock()
-	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.addLocked(float64(n))
 }
 
 // postpone has the flow wait for its turn, behind those that wait already.

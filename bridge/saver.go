@@ -148,7 +148,7 @@ func (s *saver) write(name string, forget bool) error {
 	}
 	flags := boolByte(t.offline) | boolByte(t.wiped)<<1
 	b.mu.Unlock()
-	data, err := b.engine.Save(name)
+	data, err := b.engine.Load().Save(name)
 	if err != nil {
 		return fmt.Errorf("save thing %q: %w", name, err)
 	}
@@ -219,14 +219,14 @@ func (b *Bridge) restoreThing(data []byte) error {
 	if len(data) < 2 || data[0] != savedVersion {
 		return errors.New("unknown version of a saved Thing")
 	}
-	d, err := b.engine.Restore(append([]byte(nil), data[2:]...))
+	d, err := b.engine.Load().Restore(append([]byte(nil), data[2:]...))
 	if err != nil {
 		return err
 	}
 	if why := b.refusal(d); why != nil {
 		return why
 	}
-	change, err := b.engine.Put(d)
+	change, err := b.engine.Load().Put(d)
 	if err != nil {
 		return err
 	}
@@ -238,8 +238,7 @@ func (b *Bridge) restoreThing(data []byte) error {
 	b.byBind[foldName(t.bind)] = t
 	b.adoptLocked(&thing{name: t.name}, d.Parent)
 	if d.ExpireAfter > 0 {
-		t.expiring = true
-		b.keeper.expireLater(t, d.ExpireAfter)
+		b.keeper.expireLaterLocked(t, d.ExpireAfter)
 	}
 	return nil
 }

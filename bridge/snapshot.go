@@ -137,6 +137,10 @@ func shown(r *problemRing) []Problem {
 	return list
 }
 
+// Metadata gives what a registered Thing's device declares, and what was inferred;
+// nil when it is not registered.
+func (b *Bridge) Metadata(name string) *alwayson.Metadata { return b.engine.Load().Metadata(name) }
+
 // Status is the Bridge as a whole.
 type Status struct {
 	Started       time.Time         `json:"started"`

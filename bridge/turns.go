@@ -9,7 +9,8 @@ import (
 
 // turns runs the Engine's sessions: protocols that need to see one message after
 // the other. All of it is the bus's goroutine's; the keeper's timer and what the
-// bus tells of its connection come to it by Bus.Between.
+// bus tells of its connection come to it by Bus.Between. Bridge.work guards it
+// too, for Reload.
 type turns struct {
 	b        *Bridge
 	sessions *mapping.Sessions // nil: no profile has one
@@ -40,17 +41,32 @@ func (t *turns) disconnected() {
 }
 
 func (t *turns) later(tell func(*mapping.Turn)) {
-	if t.sessions == nil {
-		return
-	}
 	t.b.bus.Between(func() {
-		if t.b.stopping.Load() {
+		t.b.work.Lock()
+		defer t.b.work.Unlock()
+		if t.sessions == nil || t.b.stopping.Load() {
 			return
 		}
 		turn := mapping.Turn{Now: time.Now()}
 		tell(&turn)
 		t.run(&turn, nil)
 	})
+}
+
+// reloaded goes over to the sessions of another Engine. Those that go on do; new
+// ones are told that they know nothing. work is held.
+func (t *turns) reloaded(e *mapping.Engine) {
+	sessions, fresh := e.SessionsAfter(t.sessions)
+	t.sessions = sessions
+	if fresh == nil {
+		return
+	}
+	t.b.mu.Lock()
+	up := t.b.busUp
+	t.b.mu.Unlock()
+	if up {
+		t.later(func(turn *mapping.Turn) { fresh.Connected(false, turn) })
+	}
 }
 
 // run carries out a turn; it gives the profiles that listen to its first message.

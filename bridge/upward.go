@@ -61,7 +61,7 @@ func (w *upwards) request(u *mapping.Upward, m *Message) {
 	case u.Problem != "":
 		w.reply(u, "invalid", 400, u.Problem)
 		return
-	case !b.upwardServices.match(u.Service):
+	case !b.inForce().upward.match(u.Service):
 		w.reply(u, "denied", 403, fmt.Sprintf("service %q is not among allow.platform", u.Service))
 		return
 	case m.Dup && m.Session == 1:
@@ -108,7 +108,7 @@ func (w *upwards) call(u *mapping.Upward) {
 		return
 	}
 	req := alwayson.ServiceRequest(alwayson.EntityThing, bind, u.Service, inputTable(u.Inputs))
-	b.platform.Start(alwayson.Post, req, b.opt.PushTimeout, func(resp *alwayson.Response, err error) {
+	b.platform.Start(alwayson.Post, req, b.inForce().pushTimeout, func(resp *alwayson.Response, err error) {
 		if w.take(u) {
 			w.answered(u, resp, err)
 		}
@@ -116,7 +116,7 @@ func (w *upwards) call(u *mapping.Upward) {
 }
 
 func (w *upwards) fullLocked(thing string) string {
-	lim := w.b.opt.Limits
+	lim := w.b.inForce().limits
 	if n := len(w.calls); n >= lim.Calls {
 		return fmt.Sprintf("the bridge is full: %d requests of devices are in flight (limits.calls)", n)
 	}

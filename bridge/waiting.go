@@ -74,10 +74,10 @@ func (d *dispatch) unclaimed(e *mapping.Unclaimed) {
 	b := d.b
 	switch {
 	case d.again:
-		d.told = true
+		d.told, d.profile = true, e.Profile
 	case e.Thing == "":
 		b.wait.addUntold(e.Profile, d)
-	case !b.things_.permits(e.Thing):
+	case !b.inForce().things.permits(e.Thing):
 		b.metrics.dropped("denied", 1)
 	case b.wait.admit(e.Thing):
 		b.metrics.value("waiting", 1)
@@ -99,11 +99,11 @@ func (w *waiting) admit(name string) bool {
 	if w.b.thing(name) != nil {
 		return true
 	}
-	limit := w.b.opt.Limits.WaitingPerThing
+	limit := w.b.inForce().limits.WaitingPerThing
 	w.mu.Lock()
 	s := w.strangers[name]
 	if s == nil {
-		if len(w.strangers) >= w.b.opt.Limits.Things {
+		if len(w.strangers) >= w.b.inForce().limits.Things {
 			w.mu.Unlock()
 			return false
 		}
@@ -236,16 +236,21 @@ func (w *waiting) announced(d *mapping.Device) {
 // again handles the profile's waiting messages once more; what is still
 // unclaimed and not too old stays.
 func (w *waiting) again(profile string) {
+	w.b.work.Lock()
+	defer w.b.work.Unlock()
 	w.mu.Lock()
 	l := w.untold[profile]
 	delete(w.untold, profile)
 	w.mu.Unlock()
+	if l == nil {
+		return
+	}
 	for _, m := range l.messages {
 		d := dispatch{b: w.b, in: m.in, again: true}
 		if !m.acked {
 			d.r = m.r
 		}
-		for _, e := range w.b.engine.Handle(&d.in, nil) {
+		for _, e := range w.b.engine.Load().Handle(&d.in, nil) {
 			d.effect(e)
 		}
 		d.keep()
@@ -256,7 +261,19 @@ func (w *waiting) again(profile string) {
 			w.b.metrics.dropped("unannounced", 1)
 			w.ack(m)
 		default:
-			w.putBack(profile, m)
+			w.putBack(d.profile, m)
+		}
+	}
+}
+
+// reloaded has everything looked at again by other rules.
+func (w *waiting) reloaded() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for profile, l := range w.untold {
+		if !l.planned {
+			l.planned = true
+			w.b.timers.after(0, func() { w.again(profile) })
 		}
 	}
 }

@@ -35,18 +35,17 @@ var classes = []struct {
 	{"data_dir", Restart},
 	{"outbox", AtOnce},
 	{"outbox.mode", Restart},
-	{"outbox.replay_rate", Restart},
 	{"outbox.when_full", Restart},
-	{"limits", Restart},
-	{"allow", Restart},
-	{"deny", Restart},
-	{"provision", Restart},
+	{"limits", AtOnce},
+	{"allow", AtOnce},
+	{"deny", AtOnce},
+	{"provision", AtOnce},
 	{"console", AtOnce},
 	{"rest", AtOnce},
 	{"rest.tls", Restart},
 	{"rest.edge_things", Restart},
 	{"log", AtOnce},
-	{ProfilesKey, Restart},
+	{ProfilesKey, AtOnce},
 }
 
 // ClassOf gives the class of a key; Restart where nothing else is said.

@@ -251,10 +251,38 @@ func (e *Engine) FiltersOf(profile string) []string {
 	return sortedKeys(filters)
 }
 
+// SpeaksForAll reports whether something says of every device of a profile
+// together that it is there or not.
+func (e *Engine) SpeaksForAll(profile string) bool {
+	prof := e.profileOf(profile)
+	if prof == nil {
+		return false
+	}
+	for _, r := range prof.rules {
+		if r.kind == kindPresence && r.presence.all {
+			return true
+		}
+	}
+	return false
+}
+
+// GatheredMessages gives the messages of which devices are not made yet:
+// Gathering effects told of them.
+func (e *Engine) GatheredMessages() []Input {
+	e.gatherMu.Lock()
+	defer e.gatherMu.Unlock()
+	var list []Input
+	for _, name := range sortedKeys(e.gathered) {
+		for _, p := range e.gathered[name].parts {
+			list = append(list, Input{Topic: p.Source, Payload: p.Payload, Retained: true, Now: time.Now()})
+		}
+	}
+	return list
+}
+
 // Watches says which kinds of word about a known Thing are listened to.
 type Watches struct {
 	Presence bool // of the device itself
-	All      bool // of every device of its profile together
 	Hold     bool // that its values must be kept back
 }
 
@@ -272,7 +300,6 @@ func (e *Engine) Watches(thing string) Watches {
 			}
 			says := r.presence.online != nil || r.presence.offline != nil
 			w.Presence = w.Presence || says && !r.presence.all
-			w.All = w.All || says && r.presence.all
 			w.Hold = w.Hold || r.presence.hold != nil
 		}
 	}

@@ -285,6 +285,7 @@ type Call struct {
 	Timeout time.Duration
 	Serial  bool    // one call at a time for this Thing and Route
 	Confirm Confirm // what ends it: ConfirmSent needs no reply at all
+	Engine  *Engine // whose rules made it
 	// EchoProperty, when not empty, ends the call by a Values effect of this
 	// Thing that holds the property: equal to EchoValue for a write (EchoValue
 	// not NOTHING), any value for a read.

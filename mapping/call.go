@@ -265,7 +265,7 @@ type caller struct {
 
 func (c *caller) call() (*Call, error) {
 	r := c.rule
-	out := &Call{Thing: c.st.dev.Thing, Name: c.name, Route: r.route, Serial: r.serial, Confirm: r.confirm}
+	out := &Call{Engine: c.e, Thing: c.st.dev.Thing, Name: c.name, Route: r.route, Serial: r.serial, Confirm: r.confirm}
 	for _, d := range []time.Duration{c.timeout, r.timeout, c.e.opt.DefaultTimeout} {
 		if out.Timeout == 0 {
 			out.Timeout = min(d, maxTimeout)

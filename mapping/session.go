@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -153,8 +154,44 @@ type Sessions struct {
 type runningSession struct {
 	name    string
 	profile string // the first of its profiles
+	of      []*profile
+	lim     Limits
 	Session Session
 	topics  Matcher[struct{}]
+}
+
+// SessionsAfter makes the sessions that the profiles name and lets those of
+// another Engine go on whose profiles and limits are the same. fresh are the
+// others, which know nothing yet; nil when there are none.
+func (e *Engine) SessionsAfter(former *Sessions) (s, fresh *Sessions) {
+	s = e.Sessions()
+	if s == nil {
+		return nil, nil
+	}
+	for _, run := range s.list {
+		if old := former.like(run); old != nil {
+			run.Session = old.Session
+			continue
+		}
+		if fresh == nil {
+			fresh = &Sessions{}
+		}
+		fresh.list = append(fresh.list, run)
+	}
+	return s, fresh
+}
+
+// like finds the session of the same profiles under the same limits.
+func (s *Sessions) like(run *runningSession) *runningSession {
+	if s == nil {
+		return nil
+	}
+	for _, old := range s.list {
+		if old.name == run.name && old.lim == run.lim && slices.EqualFunc(old.of, run.of, (*profile).same) {
+			return old
+		}
+	}
+	return nil
 }
 
 // Sessions makes the sessions that the profiles name, and tells them of the
@@ -175,11 +212,12 @@ func (e *Engine) Sessions() *Sessions {
 			if err != nil {
 				continue // the load saw to it
 			}
-			run = &runningSession{name: k.name, profile: prof.name, Session: made}
+			run = &runningSession{name: k.name, profile: prof.name, lim: e.opt.Limits, Session: made}
 			byFamily[key] = run
 			s.list = append(s.list, run)
 		}
 		of[prof] = run
+		run.of = append(run.of, prof)
 		for _, rules := range [][]*rule{prof.announces, prof.rules} {
 			for _, r := range rules {
 				if r.topic == nil {

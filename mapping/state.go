@@ -54,13 +54,16 @@ func (l *profileLoader) state(f field) {
 }
 
 // States lists what the bridge has to say of itself, each topic once.
-func (e *Engine) States() []State {
+func (e *Engine) States() []State { return e.p.States(e.opt.Limits) }
+
+// States is Engine.States for profiles of which no Engine is made yet.
+func (p *Profiles) States(lim Limits) []State {
 	var out []State
 	seen := map[string]bool{}
-	for _, prof := range e.p.profiles {
+	for _, prof := range p.profiles {
 		if st := prof.state; st != nil && !seen[st.topic] {
 			seen[st.topic] = true
-			out = append(out, State{Topic: st.topic, rule: st, lim: e.opt.Limits})
+			out = append(out, State{Topic: st.topic, rule: st, lim: lim})
 		}
 	}
 	return out

@@ -20,8 +20,8 @@ const refreshMax = 10_000
 
 var errAskedToReconnect = errors.New("the bridge asks for a new connection")
 
-// Refresh implements bridge.Refresher: each topic is subscribed by itself,
-// although a filter may cover it, because the broker sends what it retains with
+// Refresh implements bridge.Refresher: each topic or filter is subscribed by itself,
+// although another filter may cover it, because the broker sends what it retains with
 // each SUBSCRIBE; then it is unsubscribed, unless it is a filter of its own. It
 // returns at once. While there is no connection it does nothing, since a new
 // one brings all that is retained. Live messages that come just then may come
@@ -29,7 +29,7 @@ var errAskedToReconnect = errors.New("the bridge asks for a new connection")
 func (b *Bus) Refresh(topics ...string) {
 	good := make([]string, 0, len(topics))
 	for _, t := range topics {
-		if checkTopic(t) == nil {
+		if checkFilter(t) == nil {
 			good = append(good, t)
 		}
 	}

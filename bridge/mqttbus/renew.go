@@ -113,6 +113,9 @@ func (s *session) part() {
 	for _, l := range s.states {
 		l.goodbye(time.Now().Add(partTime))
 	}
+	for _, l := range s.states {
+		l.goodbye(time.Now().Add(partTime))
+	}
 	s.in.leave(partTime)
 	s.out.leave(partTime)
 	s.bus.down(s, s.cause)

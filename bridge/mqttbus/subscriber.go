@@ -38,18 +38,19 @@ func (s *subscriber) run(stop <-chan struct{}) error {
 			}
 			continue
 		}
-		s.bus.metrics.filters.Set(float64(len(s.acked)))
-		s.bus.metrics.filtersRefused.Set(float64(len(s.bus.subs.refusals())))
-		if first || version != told {
-			first, told = false, version
-			s.up()
-		}
 		if topics := s.bus.subs.takeRefresh(s.opt.SubscribeBatch); len(topics) > 0 {
 			batch := s.batch(topics)
 			s.bus.subs.refresh(topics[len(batch):])
 			if err := s.refresh(batch, stop); err != nil {
 				return err
 			}
+			continue
+		}
+		s.bus.metrics.filters.Set(float64(len(s.acked)))
+		s.bus.metrics.filtersRefused.Set(float64(len(s.bus.subs.refusals())))
+		if first || version != told {
+			first, told = false, version
+			s.up()
 		}
 		for _, done := range s.bus.subs.takeRefreshed() {
 			done()

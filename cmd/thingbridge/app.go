@@ -33,7 +33,6 @@ type app struct {
 
 	store    *store.Store
 	outbox   waitingQueue
-	engine   *mapping.Engine
 	bridge   *bridge.Bridge
 	bus      *mqttbus.Bus
 	client   *edge.Client
@@ -84,8 +83,9 @@ func newApp(c *config.Config, log *slog.Logger, opt appOptions) (_ *app, err err
 	if a.outbox, err = openOutbox(c, a, &later); err != nil {
 		return nil, err
 	}
-	a.engine = mapping.NewEngine(c.Profiles, engineOptions(c))
-	if a.bridge, err = bridge.New(bridgeOptions(c, a)); err != nil {
+	joined := bridgeOptions(c, a)
+	joined.Engine = mapping.NewEngine(c.Profiles, engineOptions(c))
+	if a.bridge, err = bridge.New(joined); err != nil {
 		return nil, err
 	}
 	later.set(a.bridge)

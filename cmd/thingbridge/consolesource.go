@@ -134,7 +134,7 @@ func (s consoleSource) Thing(name string) (any, bool) {
 	for _, sub := range d.Subscriptions {
 		view.Subscriptions = append(view.Subscriptions, subscriptionView{sub.EdgeName, sub.Push.String(), sub.Threshold})
 	}
-	if meta := s.app.engine.Metadata(name); meta != nil {
+	if meta := s.app.bridge.Metadata(name); meta != nil {
 		view.Metadata = meta.JSON()
 	}
 	return view, true

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"thingbridge/bridge/console"
 	"thingbridge/bridge/outbox"
 	"thingbridge/config"
+	"thingbridge/mapping"
 )
 
 // Here the parts of the app take changed configurations. A part of its own file
@@ -17,6 +19,7 @@ import (
 
 // addParts gives the reloader the parts that every app has.
 func (a *app) addParts() {
+	a.reload.add("bridge", reloadFunc(a.prepareBridge)) // first: new filters stand before a new session subscribes
 	a.reload.add("platform", reloadFunc(a.preparePlatform))
 	a.reload.add("mqtt", reloadFunc(a.prepareBroker))
 	a.reload.add("outbox", reloadFunc(a.prepareOutbox))
@@ -35,6 +38,27 @@ func anew(old, now *config.Config, class config.Class) []string {
 }
 
 func changed(keys []string) string { return strings.Join(keys, ", ") + " changed" }
+
+func (a *app) prepareBridge(old, now *config.Config) (change, error) {
+	opt := bridgeOptions(now, a)
+	if now.Profiles != old.Profiles || engineOptionsDiffer(old, now) {
+		if now.Profiles != old.Profiles {
+			now.Profiles.Follow(old.Profiles)
+		}
+		opt.Engine = mapping.NewEngine(now.Profiles, engineOptions(now))
+	}
+	return change{apply: func() {
+		n := a.bridge.Reload(opt)
+		a.reload.log.Info("things after the reload", "same", n.Same, "rebound", n.Rebound, "renamed", n.Renamed, "left", n.Left)
+	}}, nil
+}
+
+// engineOptionsDiffer reports whether messages mean something else although the
+// profiles are the same.
+func engineOptionsDiffer(old, now *config.Config) bool {
+	a, b := engineOptions(old), engineOptions(now)
+	return a.Limits != b.Limits || a.ReplyPrefix != b.ReplyPrefix || a.DefaultTimeout != b.DefaultTimeout
+}
 
 func (a *app) preparePlatform(old, now *config.Config) (change, error) {
 	opt := edgeOptions(now, a)
@@ -67,10 +91,28 @@ func (a *app) prepareBroker(old, now *config.Config) (change, error) {
 	return change{apply: func() {
 		// The options were checked.
 		_ = a.bus.Reconfigure(opt)
-		if keys := anew(old, now, config.BrokerAnew); len(keys) > 0 {
+		keys := anew(old, now, config.BrokerAnew)
+		if !slices.Equal(statesOf(old), statesOf(now)) {
+			keys = append(keys, "what the profiles say of the bridge")
+		}
+		if len(keys) > 0 {
 			a.bus.Renew(changed(keys))
 		}
 	}}, nil
+}
+
+// statesOf lists what the profiles have the bridge say of itself: it is in the
+// wills of the connections to the broker.
+func statesOf(c *config.Config) []string {
+	var list []string
+	for _, s := range c.Profiles.States(engineOptions(c).Limits) {
+		list = append(list, s.Topic)
+		for _, online := range []bool{true, false} {
+			payload, err := s.Payload(online, time.Time{})
+			list = append(list, string(payload), fmt.Sprint(err))
+		}
+	}
+	return list
 }
 
 func (a *app) prepareOutbox(old, now *config.Config) (change, error) {

@@ -41,7 +41,6 @@ func engineOptions(c *config.Config) mapping.Options {
 
 func bridgeOptions(c *config.Config, a *app) bridge.Options {
 	return bridge.Options{
-		Engine: a.engine,
 		Outbox: a.outbox,
 		Store:  a.store,
 		Limits: bridge.Limits{
@@ -82,7 +81,7 @@ func busOptions(c *config.Config, a *app) mqttbus.Options {
 		Logger:         a.log.With("part", "mqtt"),
 		Registerer:     a.registry,
 	}
-	for _, s := range a.engine.States() {
+	for _, s := range c.Profiles.States(engineOptions(c).Limits) {
 		opt.States = append(opt.States, mqttbus.State{Topic: s.Topic, Payload: s.Payload, Again: s.Again})
 	}
 	if c.MQTT.Username != "" {
