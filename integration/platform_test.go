@@ -212,3 +212,19 @@ func (s *platform) waitProperty(thing, name, want string) {
 		return ""
 	})
 }
+
+// fault makes something go wrong at the platform.
+func (s *platform) fault(body string) {
+	s.t.Helper()
+	if a := s.do(http.MethodPost, "/simulator/faults", json.RawMessage(body)); a.code != http.StatusOK {
+		s.t.Fatalf("fault %s: %d %s", body, a.code, a.body)
+	}
+}
+
+// not says what came instead of a code; "" when it came.
+func (a answer) not(code int) string {
+	if a.code == code {
+		return ""
+	}
+	return fmt.Sprintf("%d %.200s", a.code, a.body)
+}

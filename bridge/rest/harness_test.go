@@ -65,7 +65,7 @@ func (d *device) Request(_ string, _ alwayson.Code, req *alwayson.Request, respo
 
 // world is a simulated platform, a connection to it, and a REST listener.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	platform *simulator.Platform
 	device   *device
 	client   *edge.Client
@@ -76,7 +76,7 @@ type world struct {
 }
 
 // begin runs a world in which change may change the options of the listener.
-func begin(t *testing.T, change func(*Options)) *world {
+func begin(t testing.TB, change func(*Options)) *world {
 	t.Helper()
 	w := &world{t: t, device: &device{
 		bound: make(chan struct{}), up: make(chan struct{}, 100), down: make(chan struct{}, 100), held: make(chan func(), 1000),
