@@ -209,9 +209,13 @@ func (b *Bridge) unlockLife() {
 // it begins and one with the count when it is over.
 type episode struct {
 	count int
+	told  time.Time // the last line
 }
 
-const episodeQuiet = 30 * time.Second
+const (
+	episodeQuiet = 30 * time.Second // without a repetition: it is over
+	episodeTold  = time.Hour        // one that goes on is told of again
+)
 
 // episodic logs the first of a series of equal troubles; the end, with the
 // count, is logged once it has been quiet for a while.
@@ -224,7 +228,7 @@ func (b *Bridge) episodic(key, text string, args ...any) {
 			b.mu.Unlock()
 			return
 		}
-		e = &episode{}
+		e = &episode{told: time.Now()}
 		b.episodes[key] = e
 	}
 	e.count++
@@ -243,10 +247,17 @@ func (b *Bridge) episodeEnd(key, text string, args []any, counted int) {
 	b.mu.Lock()
 	e := b.episodes[key]
 	n := e.count
+	goesOn := n != counted && time.Since(e.told) >= episodeTold
 	if n == counted {
 		delete(b.episodes, key)
 	}
+	if goesOn {
+		e.told = time.Now()
+	}
 	b.mu.Unlock()
+	if goesOn {
+		b.log.Warn(text+" (goes on)", append(args[:len(args):len(args)], "count", n)...)
+	}
 	if n != counted {
 		b.timers.after(episodeQuiet, func() { b.episodeEnd(key, text, args, n) })
 		return

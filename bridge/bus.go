@@ -309,16 +309,16 @@ func (b *Bridge) rejected(e *mapping.Rejected, topic string) {
 		where += " on " + cutTopic(topic)
 	}
 	b.trouble(e.Thing, string(e.Reason), where+": "+e.Detail)
-	if loud[e.Reason] || announces(e.Rule) {
+	if !quiet[e.Reason] || announces(e.Rule) {
 		b.episodic("rejected/"+e.Rule+"/"+string(e.Reason), "messages refused", "thing", e.Thing, "topic", cutTopic(topic), "rule", e.Rule, "reason", string(e.Reason), "detail", cut(e.Detail))
 	}
 }
 
-// loud are the reasons that the log tells of, once in an episode: limits, and
-// what speaks for others. So are announcements that cannot be used, for whatever
-// reason: their devices show nowhere else. The rest is in the metrics and with
-// its Thing.
-var loud = map[mapping.Reason]bool{mapping.ReasonTooLarge: true, mapping.ReasonIdentity: true, mapping.ReasonDefinition: true, mapping.ReasonName: true}
+// quiet are the reasons that the log does not tell of, since devices that work
+// give them every day: they are in the metrics and with their Thing. Of the
+// others it tells once in an episode of one rule. Announcements are told of for
+// whatever reason: their devices show nowhere else.
+var quiet = map[mapping.Reason]bool{mapping.ReasonNull: true, mapping.ReasonTime: true, mapping.ReasonUnknownRule: true}
 
 // announces reports whether a rule, "profile/section/n", is of an announcement.
 func announces(rule string) bool { return strings.Contains(rule, "/announce/") }

@@ -134,3 +134,21 @@ func TestTheStatusNamesWhoHasNotAnnouncedItself(t *testing.T) {
 		}
 	})
 }
+
+func TestTroubleThatGoesOnIsToldOfEachHour(t *testing.T) {
+	var log lines
+	bubble(t, nil, func(r *rig) {
+		r.live("things/pump-1/announce", `{"properties":{"temp":"NUMBER"}}`)
+		for range 150 * 6 { // two hours and a half
+			r.live("things/pump-1/properties", `{"temp":"rubbish"}`)
+			r.live("things/pump-1/properties", `{"temp":null}`)
+			time.Sleep(10 * time.Second)
+		}
+		time.Sleep(5 * time.Minute)
+		for want, n := range map[string]int{"messages refused\"": 1, "messages refused (goes on)": 2, "messages refused (over)": 1, "count=900": 1, "reason=null": 0} {
+			if got := log.count(want); got != n {
+				t.Errorf("%d lines with %q, want %d", got, want, n)
+			}
+		}
+	}, func(o *bridge.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+}

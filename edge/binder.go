@@ -267,7 +267,7 @@ func (b *binder) unbind(batch []*thing) {
 	if v.accepted() || b.ended() {
 		return
 	}
-	b.log.Warn("unbind failed, it will be repeated", "things", len(batch), "thing", batch[0].name, "err", v.text())
+	b.log.Warn("unbind failed, it will be repeated", "things", len(batch), "thing", batch[0].name, "error", v.text())
 	b.t.repeatUnbind(batch, time.Now().Add(b.opt.BindBackoff.delay(1)))
 }
 
@@ -321,5 +321,5 @@ func (b *binder) settle(batch []*thing, v verdict) {
 	if news > 0 {
 		level = slog.LevelWarn
 	}
-	b.log.Log(context.Background(), level, "bind failed", "things", len(batch), "thing", batch[0].name, "err", v.text())
+	b.log.Log(context.Background(), level, "bind failed", "things", len(batch), "thing", batch[0].name, "error", v.text())
 }

@@ -32,7 +32,7 @@ type Client struct {
 	status       Status
 	healthyUntil time.Time
 	noCompress   bool
-	told         string // the trouble that was logged last in this episode
+	told         map[string]bool // the troubles that were logged in this episode, at most mostTold
 }
 
 // NewClient checks the options, registers the metrics and returns a client that

@@ -62,7 +62,7 @@ func (s *session) part(h alwayson.Header, b []byte) {
 func (s *session) message(h alwayson.Header, body alwayson.Body, err error) {
 	if err != nil {
 		s.m.undecodable(badBody)
-		s.log.Debug("undecodable message", "code", h.Code, "request", h.RequestID, "err", err)
+		s.log.Debug("undecodable message", "code", h.Code, "request", h.RequestID, "error", err)
 		s.spoilt(h, err, alwayson.BadRequest)
 		return
 	}

@@ -84,7 +84,7 @@ func (c *Client) part(s *session) error {
 	c.mu.Unlock()
 	s.abandon("the bridge makes its connection anew")
 	if err := s.close(); err != nil {
-		s.log.Debug("connection made anew", "err", err)
+		s.log.Debug("connection made anew", "error", err)
 	}
 	return why
 }

@@ -95,7 +95,7 @@ func (c *Client) dial(ctx context.Context, opt *Options, key string) (*websocket
 	c.mu.Lock()
 	c.noCompress = true
 	c.mu.Unlock()
-	opt.Logger.Warn("connecting without compression from now on", "err", err)
+	opt.Logger.Warn("connecting without compression from now on", "error", err)
 	return d.dial(ctx, key, false)
 }
 
@@ -203,7 +203,7 @@ func (c *Client) up(s *session) {
 	attempts := c.status.Attempts
 	c.status.Connected, c.status.Since, c.status.Session = true, now, s.number
 	c.healthyUntil = now.Add(s.opt.HealthyAfter)
-	c.told = ""
+	c.told = nil
 	c.mu.Unlock()
 	if s.number > 1 {
 		c.m.reconnects.Inc()
@@ -230,7 +230,7 @@ func (c *Client) down(s *session, cause error) {
 		c.opt.Load().Logger.Info("platform left", "session", s.number, "after", lived.Round(time.Millisecond).String())
 		return
 	}
-	c.opt.Load().Logger.Warn("platform connection lost", "session", s.number, "after", lived.Round(time.Millisecond).String(), "err", cause)
+	c.opt.Load().Logger.Warn("platform connection lost", "session", s.number, "after", lived.Round(time.Millisecond).String(), "error", cause)
 }
 
 // failed notes a failed attempt or a lost connection and tells how long to wait.
@@ -251,16 +251,25 @@ func (c *Client) failed(err error) time.Duration {
 	c.status.LastError, c.status.LastCode = err.Error(), code
 	wait := class.delay(c.status.Attempts)
 	attempts := c.status.Attempts
-	news := c.told != trouble(err)
-	c.told = trouble(err)
+	what := trouble(err)
+	news := !c.told[what] && len(c.told) < mostTold
+	if news {
+		if c.told == nil {
+			c.told = map[string]bool{}
+		}
+		c.told[what] = true
+	}
 	lost := c.healthyUntil
 	c.healthyUntil = time.Time{}
 	c.mu.Unlock()
 	if news && lost.IsZero() {
-		c.opt.Load().Logger.Warn("platform not reached", "attempts", attempts, "next", wait.Round(time.Millisecond), "err", err)
+		c.opt.Load().Logger.Warn("platform not reached", "attempts", attempts, "next", wait.Round(time.Millisecond), "error", err)
 	}
 	return wait
 }
+
+// mostTold bounds the lines of one episode.
+const mostTold = 50
 
 // trouble is what err is about, without what differs from attempt to attempt.
 func trouble(err error) string {

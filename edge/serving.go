@@ -130,7 +130,7 @@ func (s *session) replyShort(h alwayson.Header, reason string) {
 	}
 	chunks, err := s.encode(h, alwayson.Fail(h.Code, reason))
 	if err != nil {
-		s.log.Error("answer lost", "request", h.RequestID, "err", err)
+		s.log.Error("answer lost", "request", h.RequestID, "error", err)
 		return
 	}
 	s.out.answer(chunks, true)

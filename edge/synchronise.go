@@ -35,7 +35,12 @@ type syncing struct {
 type asking struct {
 	queue    []*thing
 	inFlight int
+	told     bool // that questions fail; one line for each connection
 }
+
+// askTries is how often the question for one Thing's subscriptions fails before
+// that is told.
+const askTries = 3
 
 // askTimer queues a Thing's question at a time.
 type askTimer struct {
@@ -170,7 +175,14 @@ func (t *table) answered(s *session, th *thing, h alwayson.Header, resp *alwayso
 	case !th.wanted || !th.held:
 	case err != nil:
 		th.sync.attempts++
-		s.log.Debug("question for subscriptions failed", "thing", th.name, "attempts", th.sync.attempts, "err", err)
+		s.log.Debug("question for subscriptions failed", "thing", th.name, "attempts", th.sync.attempts, "error", err)
+		if th.sync.attempts == askTries && !t.asks.told {
+			t.asks.told = true
+			t.events.post(func() {
+				s.log.Warn("platform does not tell its subscriptions: values wait; does the Thing exist, and may the key see it?",
+					"thing", th.name, "error", err)
+			})
+		}
 		t.askAtLocked(th, time.Now().Add(s.opt.SyncBackoff.delay(th.sync.attempts)))
 	default:
 		th.sync.attempts = 0

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -170,6 +171,21 @@ func TestSynchronisationEndsWithTheBinding(t *testing.T) {
 		pass(time.Hour)
 		if asked.Load() != 0 || strings.Contains(h.all(), "subscribed") {
 			t.Errorf("asked %d times for Things that are not wanted; events %s", asked.Load(), h.all())
+		}
+	})
+}
+
+func TestThatSubscriptionsAreNotToldIsLoggedOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, p *peer) {
+		p.request = func(*peerConn, alwayson.Header, *alwayson.Request) *alwayson.Response {
+			return alwayson.Fail(alwayson.NotFound, "no such thing")
+		}
+		var out safeBuffer
+		c := p.start(&recorder{}, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&out, nil)) })
+		c.Want(manyNames(50)...)
+		pass(30 * time.Minute)
+		if n := strings.Count(out.String(), "does not tell its subscriptions"); n != 1 {
+			t.Errorf("%d lines about 50 Things that the platform does not know:\n%s", n, out.String())
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
+	"regexp"
 	"sync"
 	"syscall"
 	"time"
@@ -120,17 +121,27 @@ func (b *Bus) setTrouble(err error, attempts int) {
 	b.status.LastError = err.Error()
 }
 
-// trouble is an episode of failed attempts: one log line for each new reason.
+// trouble is an episode of failed attempts: one log line for each reason that is
+// new in it, so that neither brokers tried in turn nor the ports of attempts
+// make more.
 type trouble struct {
 	count int
-	last  string
+	told  map[string]bool // at most mostReasons
 }
+
+const mostReasons = 50
+
+// ownPort is what differs from one attempt to the next.
+var ownPort = regexp.MustCompile(`\S+:[0-9]+->`)
 
 func (t *trouble) note(log *slog.Logger, err error) {
 	t.count++
 	level := slog.LevelDebug
-	if err.Error() != t.last {
-		t.last = err.Error()
+	if reason := ownPort.ReplaceAllString(err.Error(), ""); !t.told[reason] && len(t.told) < mostReasons {
+		if t.told == nil {
+			t.told = map[string]bool{}
+		}
+		t.told[reason] = true
 		level = slog.LevelWarn
 		var refused *ConnectError
 		if errors.As(err, &refused) && refused.Code != 0 {
