@@ -37,6 +37,8 @@ type Bridge struct {
 	former formers
 	tally  tally
 	turns  *turns
+	trace  tracer
+	seen   seen
 
 	// work is held while a message is worked off, so that Reload comes between
 	// two. It is taken before life.

@@ -14,6 +14,7 @@ import (
 // broker hands it over again on the next connection.
 type receipt struct {
 	m      *Message
+	traced *traced // nil: nobody watches the message
 	left   atomic.Int32
 	failed atomic.Bool
 }
@@ -24,8 +25,15 @@ func (r *receipt) done(err error) {
 	if err != nil {
 		r.failed.Store(true)
 	}
-	if r.left.Add(-1) == 0 && !r.failed.Load() {
+	if r.left.Add(-1) != 0 {
+		return
+	}
+	failed := r.failed.Load()
+	if !failed {
 		r.m.Ack()
+	}
+	if r.traced != nil {
+		r.traced.kept(!failed)
 	}
 }
 
@@ -38,9 +46,10 @@ type dispatch struct {
 	recs    []Record
 	of      []*thing // of each record
 	heard   [2]string
-	again   bool   // the message waited for an announcement and is looked at again
-	told    bool   // it must wait (still) for one
-	profile string // of whose device
+	again   bool    // the message waited for an announcement and is looked at again
+	told    bool    // it must wait (still) for one
+	profile string  // of whose device
+	traced  *traced // nil: nobody watches it
 }
 
 // Message implements BusEvents.
@@ -75,6 +84,9 @@ func (b *Bridge) handle(in *mapping.Input, r *receipt) []string {
 	d := dispatch{b: b, r: r, in: *in}
 	d.in.Heard = d.heard[:0]
 	effects := b.engine.Load().Handle(&d.in, nil)
+	if b.trace.on() {
+		d.watch(effects)
+	}
 	replied := b.former.replies(&d.in)
 	for _, e := range effects {
 		if _, ok := e.(*mapping.Reply); ok && replied {
@@ -121,6 +133,9 @@ func (d *dispatch) keep() {
 			r.done(err)
 		}
 	})
+	if d.traced != nil {
+		b.trace.follow(d.traced, recs)
+	}
 	b.sched.arrived(of)
 	for i, t := range of {
 		if t == nil {
@@ -218,6 +233,7 @@ func (d *dispatch) values(e *mapping.Values) {
 	}
 	if skipped := len(vals) - len(fresh); skipped > 0 {
 		b.metrics.dropped("retained_unchanged", skipped)
+		d.traceUnchanged(e.Thing, vals, fresh)
 	}
 	if len(fresh) == 0 {
 		return
@@ -268,6 +284,7 @@ func (d *dispatch) event(e *mapping.Event) {
 		return
 	}
 	b.metrics.event("received")
+	b.seen.event(e, d.in.Now, len(rec.Data))
 	d.record(t, rec)
 }
 
@@ -304,6 +321,7 @@ func (b *Bridge) touched(t *thing) {
 // where no Thing does.
 func (b *Bridge) rejected(e *mapping.Rejected, topic string) {
 	b.metrics.reject(e.Rule, string(e.Reason))
+	b.seen.reject(e, topic)
 	where := e.Rule
 	if b.thing(e.Thing) == nil {
 		where += " on " + cutTopic(topic)
@@ -357,6 +375,7 @@ func (b *Bridge) BusUp(session uint64) {
 		b.sendMarker()
 	}
 	if fresh {
+		b.seen.link(LinkBroker, true, nil)
 		b.log.Debug("broker connected", "session", session)
 		b.sendMarker()
 		b.asks.connected()
@@ -374,6 +393,9 @@ func (b *Bridge) BusDown(session uint64, err error) {
 		b.metrics.link(linkBroker, false, b.busSince)
 	}
 	b.mu.Unlock()
+	if was {
+		b.seen.link(LinkBroker, false, err)
+	}
 	b.marker.nextEpoch()
 	b.turns.disconnected()
 	if was {

@@ -76,6 +76,12 @@
 //     marker is back, new Things wait for a retained offline as at the start.
 //   - Announcements and messages that wait are given to the new rules.
 //
+// # Who watches
+//
+// Bridge.Trace shows messages and what becomes of them. While nobody does, that
+// costs one look at an atomic number for a message and one for a push. A Trace
+// never makes anything wait: what its reader does not take is counted and lost.
+//
 // # The end
 //
 // Run stops in this order: messages are no longer taken, and stay

@@ -210,6 +210,7 @@ type clashing struct {
 func (b *Bridge) refuse(a *mapping.Announced, why *refusalError) {
 	d := a.Device
 	b.metrics.reject("announce", why.reason)
+	b.seen.reject(&mapping.Rejected{Thing: d.Thing, Rule: d.Profile + "/announce", Reason: mapping.Reason(why.reason), Detail: why.text}, "")
 	key := why.reason
 	b.mu.Lock()
 	if t := b.things[d.Thing]; t != nil {

@@ -121,7 +121,7 @@ func TestAllowDenyAndLimit(t *testing.T) {
 			r.retained("things/"+name+"/announce", "{}")
 		}
 		var names []string
-		for _, s := range r.b.Things(bridge.Filter{}) {
+		for _, s := range r.b.Select(bridge.Selection{}).Things {
 			names = append(names, s.Name)
 		}
 		if want := []string{"Pump-2", "pump-1"}; !slices.Equal(names, want) {
@@ -138,12 +138,12 @@ func TestAnnouncementsOverTheRateWaitAndComeInTheEnd(t *testing.T) {
 			r.message("things/t"+num(i)+"/announce", "{}", true)
 		}
 		synctest.Wait()
-		if n := len(r.b.Things(bridge.Filter{})); n != 10 {
+		if n := len(r.b.Select(bridge.Selection{}).Things); n != 10 {
 			t.Fatalf("at once %d Things are registered, want 10", n)
 		}
 		r.live("things/t29/announce", "")
 		time.Sleep(3 * time.Second)
-		if n := len(r.b.Things(bridge.Filter{})); n != 29 {
+		if n := len(r.b.Select(bridge.Selection{}).Things); n != 29 {
 			t.Errorf("in the end %d Things are registered, want 29: one left while it waited", n)
 		}
 	}, func(o *bridge.Options) { o.Limits.AnnouncementsPerSecond = 10 })

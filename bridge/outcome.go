@@ -98,6 +98,9 @@ func (s *scheduler) ended(p *push) {
 			s.b.trouble(f.thing.name, "push", p.failure())
 		}
 	}
+	if v == again || v == absent {
+		s.b.trace.ended(p.notesSent(fateAgain, p.failure()))
+	}
 	s.mu.Lock()
 	s.inFlight.Add(-1)
 	s.bytes -= p.size
@@ -145,6 +148,7 @@ func (s *scheduler) refused(p *push) {
 	s.b.trouble(f.thing.name, "refused", fmt.Sprintf("the platform refuses a %s: %s", what, p.failure()))
 	s.b.episodic("refused/"+f.thing.name, "platform refuses what a device sent; it is dropped", "thing", f.thing.name, "what", what, "reason", p.failure())
 	p.vals = nil
+	p.notesSent(fateRefused, p.failure())
 	s.commit(p)
 }
 

@@ -264,6 +264,9 @@ func (r *relay) finish(k *call, outcome string, v alwayson.Value, err *mapping.C
 	r.b.timers.stop(k.timer)
 	signal(r.ended)
 	r.b.metrics.call(k.kind, outcome, time.Since(k.started))
+	if r.b.trace.on() {
+		r.b.trace.call(k, outcome, err)
+	}
 	switch {
 	case !early:
 		k.end(v, err)

@@ -16,6 +16,7 @@ func (b *Bridge) PlatformUp(session uint64) {
 	b.sched.stalled = time.Time{} // what was started during the outage says nothing of this connection
 	b.sched.mu.Unlock()
 	b.mu.Unlock()
+	b.seen.link(LinkPlatform, true, nil)
 	b.log.Debug("platform connected", "session", session)
 }
 
@@ -39,6 +40,7 @@ func (b *Bridge) PlatformDown(session uint64, err error) {
 	b.sched.mu.Unlock()
 	b.mu.Unlock()
 	if was {
+		b.seen.link(LinkPlatform, false, err)
 		b.log.Debug("platform connection lost", "session", session, "error", err)
 	}
 }

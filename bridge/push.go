@@ -39,6 +39,8 @@ type push struct {
 	partSeq uint64 // and of this one partUnit units
 	partTo  int
 	undo    []undo
+	fate    string      // of the unit that was taken last
+	notes   []traceNote // of each unit; only while somebody watches
 	started time.Time
 	resp    *alwayson.Response
 	err     error
@@ -96,6 +98,7 @@ func (s *scheduler) look(f *flow) {
 // fill takes units into the push until it is full or an event is reached.
 func (s *scheduler) fill(p *push, recs []Record, body int) {
 	p.size = alwayson.PushSize(p.bind) + bodyReserve
+	watched := s.b.trace.on()
 	for i := range recs {
 		r := &recs[i]
 		units, err := s.units(p.f, r)
@@ -114,6 +117,9 @@ func (s *scheduler) fill(p *push, recs []Record, body int) {
 			if !s.take(p, &units[n], body) {
 				p.partSeq, p.partTo = r.Seq, n
 				return
+			}
+			if watched {
+				p.note(r.Seq, &units[n])
 			}
 			if p.event != nil {
 				if n+1 < len(units) {
@@ -221,6 +227,7 @@ func (f *flow) propertyName(name []byte) string {
 
 // take decides on one unit. It reports false when the push must go out first.
 func (s *scheduler) take(p *push, u *unit, body int) bool {
+	p.fate = fateSent
 	if u.event != nil {
 		if len(p.vals) > 0 {
 			return false
@@ -232,6 +239,7 @@ func (s *scheduler) take(p *push, u *unit, body int) bool {
 	i, ok := f.subs.index[u.value.Name]
 	if !ok {
 		s.unbound(f.thing, u.value.Name)
+		p.fate = fateNoBinding
 		return true
 	}
 	size := u.value.EncodedSize()
@@ -242,6 +250,7 @@ func (s *scheduler) take(p *push, u *unit, body int) bool {
 	if !f.filters[i].Decide(f.subs.list[i], u.value) {
 		s.b.metrics.value("filtered", 1)
 		p.seen = append(p.seen, u.value)
+		p.fate = fateFiltered
 		return true
 	}
 	f.filters[i].Sent(u.value)
@@ -342,6 +351,7 @@ func (s *scheduler) start(p *push) {
 func (s *scheduler) commit(p *push) {
 	f := p.f
 	f.partSeq, f.partUnit = p.partSeq, p.partTo
+	s.b.trace.ended(p.notes)
 	if p.doneSeq > 0 {
 		s.b.opt.Outbox.Done(f.thing.name, p.doneSeq)
 	}

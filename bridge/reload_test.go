@@ -407,12 +407,12 @@ func TestAnnouncementsThatWaitGoByTheNewRules(t *testing.T) {
 		r.reload(strings.Replace(pumps, "thing: acme-${id}", "thing: pump-${id}", 1))
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		for _, s := range r.b.Things(bridge.Filter{}) {
+		for _, s := range r.b.Select(bridge.Selection{}).Things {
 			if !strings.HasPrefix(s.Name, "pump-") {
 				t.Errorf("%s is registered", s.Name)
 			}
 		}
-		if n := len(r.b.Things(bridge.Filter{})); n != 5 {
+		if n := len(r.b.Select(bridge.Selection{}).Things); n != 5 {
 			t.Errorf("%d Things, want 5", n)
 		}
 	}, func(o *bridge.Options) { o.Limits.AnnouncementsPerSecond = 1 })

@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"thingbridge/edge/alwayson"
@@ -55,37 +54,6 @@ type ThingDetails struct {
 	Recent          []Problem               `json:"recentProblems"`
 	LeftOut         []string                `json:"leftOut,omitempty"` // of what its device announced, and why
 	Provision       string                  `json:"provision,omitempty"`
-}
-
-// Filter chooses Things; zero fields choose all.
-type Filter struct {
-	Name    string // part of the name, in any case
-	State   string
-	Profile string
-	Limit   int // at most so many, in the order of names; 0 all
-	After   string
-}
-
-// Things lists the Things that f chooses, sorted by name.
-func (b *Bridge) Things(f Filter) []ThingSummary {
-	want := strings.ToLower(f.Name)
-	b.mu.Lock()
-	b.sched.mu.Lock()
-	list := make([]ThingSummary, 0, min(len(b.things), 1024))
-	for _, t := range b.things {
-		if t.name <= f.After || f.Profile != "" && t.device.Profile != f.Profile ||
-			want != "" && !strings.Contains(strings.ToLower(t.name), want) || f.State != "" && stateNames[b.stateLocked(t)] != f.State {
-			continue
-		}
-		list = append(list, b.summaryLocked(t))
-	}
-	b.sched.mu.Unlock()
-	b.mu.Unlock()
-	slices.SortFunc(list, func(a, b ThingSummary) int { return strings.Compare(a.Name, b.Name) })
-	if f.Limit > 0 && len(list) > f.Limit {
-		list = list[:f.Limit]
-	}
-	return list
 }
 
 func (b *Bridge) summaryLocked(t *thing) ThingSummary {
@@ -219,6 +187,9 @@ func (b *Bridge) CallsInFlight() []CallInFlight {
 	slices.SortFunc(list, func(a, b CallInFlight) int { return a.Started.Compare(b.Started) })
 	return list
 }
+
+// CallCount is how many calls are in flight.
+func (b *Bridge) CallCount() int { return b.relay.inFlight() }
 
 func (p phase) String() string {
 	return [...]string{queued: "queued", asleep: "asleep", sent: "sent", over: "over"}[p]

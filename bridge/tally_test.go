@@ -18,7 +18,7 @@ func (r *rig) mustTally() {
 	for state := range counted {
 		walked[state] = 0
 	}
-	for _, t := range r.b.Things(bridge.Filter{}) {
+	for _, t := range r.b.Select(bridge.Selection{}).Things {
 		walked[t.State]++
 	}
 	if !maps.Equal(counted, walked) {

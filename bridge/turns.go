@@ -82,6 +82,9 @@ func (t *turns) run(turn *mapping.Turn, r *receipt) (heard []string) {
 		}
 		d := dispatch{b: b, r: r}
 		d.in.Topic, d.in.Now = s.Topic, turn.Now
+		if b.trace.on() {
+			d.watch([]mapping.Effect{s.Effect})
+		}
 		d.effect(s.Effect)
 	}
 	for _, q := range turn.Send {

@@ -120,7 +120,7 @@ func (h *handler) announceOne(r *rule, s *scope, part Part, seen map[string]bool
 	if have := h.e.announced(name, r.prof, raw); have != nil {
 		merged, same := mergeParts(have.Parts, part, r.announce.merge)
 		if same && h.in.Retained {
-			h.dst = append(h.dst, &Announced{Device: have})
+			h.dst = append(h.dst, &Announced{Rule: r.id, Device: have})
 			return name
 		}
 		parts = merged
@@ -183,7 +183,7 @@ func (h *handler) finishDevice(r *rule, name, raw string, parts []Part) error {
 		h.reject(name, r.id, ReasonExpression, err.Error())
 	default:
 		fresh := !h.in.Retained && r.announce.each == nil
-		h.dst = append(h.dst, &Announced{Device: dev, Live: fresh && !dev.quiet, Fresh: fresh && r.announce.gather <= 0})
+		h.dst = append(h.dst, &Announced{Rule: r.id, Device: dev, Live: fresh && !dev.quiet, Fresh: fresh && r.announce.gather <= 0})
 	}
 	return err
 }
@@ -215,7 +215,7 @@ func (h *handler) gone(r *rule, s *scope) {
 	case d != nil && contains(d.Sources, h.in.Topic):
 		h.withoutSource(r, d)
 	case st == nil:
-		h.dst = append(h.dst, &Left{Thing: name, Source: strings.Clone(h.in.Topic)})
+		h.dst = append(h.dst, &Left{Rule: r.id, Thing: name, Source: strings.Clone(h.in.Topic)})
 	default:
 		h.reject(name, r.id, ReasonIdentity, "the Thing belongs to "+st.dev.origin())
 	}
@@ -231,7 +231,7 @@ func (h *handler) withoutSource(r *rule, d *Device) {
 		}
 	}
 	if len(rest) == 0 {
-		h.dst = append(h.dst, &Left{Thing: d.Thing, Source: strings.Clone(h.in.Topic)})
+		h.dst = append(h.dst, &Left{Rule: r.id, Thing: d.Thing, Source: strings.Clone(h.in.Topic)})
 		return
 	}
 	_ = h.finishDevice(r, d.Thing, d.raw, rest) // it has told

@@ -72,7 +72,7 @@ func (h *handler) decodedOne(r *rule, name string, f *Fragment) bool {
 				continue
 			}
 			if p.Retained || !h.in.Retained {
-				h.dst = append(h.dst, &Announced{Device: have, Live: !h.in.Retained && !have.quiet, Fresh: !h.in.Retained})
+				h.dst = append(h.dst, &Announced{Rule: r.id, Device: have, Live: !h.in.Retained && !have.quiet, Fresh: !h.in.Retained})
 				return false
 			}
 			part.Payload, part.made = p.Payload, p.made

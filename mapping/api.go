@@ -34,6 +34,7 @@ type Effect interface{ isEffect() }
 // Announced says that a device announced itself, or announced something new.
 // The device is not known to the Engine's other rules until Engine.Put accepts it.
 type Announced struct {
+	Rule   string // "profile/section/n" of what heard it; so in every effect
 	Device *Device
 	Live   bool // the device's own word, delivered with RETAIN 0; never of a list, or where a decoder says that it is another's
 	Fresh  bool // delivered with RETAIN 0, and not of a list: whether it is retained is not known
@@ -42,12 +43,14 @@ type Announced struct {
 // Left says that a device took its announcement back, or is missing from a
 // list that is complete.
 type Left struct {
+	Rule   string
 	Thing  string
 	Source string // the topic that said so
 }
 
 // Presence says that a Thing's device, or every device of a profile, is there or not.
 type Presence struct {
+	Rule    string
 	Thing   string // empty: every Thing of Profile
 	Profile string
 	Online  bool
@@ -57,6 +60,7 @@ type Presence struct {
 
 // Hold says whether a Thing's values must be kept back for now.
 type Hold struct {
+	Rule  string
 	Thing string
 	On    bool
 }
@@ -64,6 +68,7 @@ type Hold struct {
 // Sleep says whether a Thing's device sleeps for now: what is sent to it then
 // waits, for Device.QueueFor.
 type Sleep struct {
+	Rule  string
 	Thing string
 	On    bool
 }
@@ -72,13 +77,33 @@ type Sleep struct {
 // of NOTHING (of rules with `absent: keep`) says that the device has none: the
 // property keeps its last one, with this quality.
 type Values struct {
+	Rule    string
 	Thing   string
 	Values  []alwayson.PropertyValue
 	History bool // of the past: the property's present value stays what it is
+	More    []MoreValues
+}
+
+// MoreValues says that values from From on are of another rule.
+type MoreValues struct {
+	From int
+	Rule string
+}
+
+// RuleOf names the rule that found Values[i].
+func (v *Values) RuleOf(i int) string {
+	rule := v.Rule
+	for _, m := range v.More {
+		if i >= m.From {
+			rule = m.Rule
+		}
+	}
+	return rule
 }
 
 // Event is one event of one Thing.
 type Event struct {
+	Rule  string
 	Thing string
 	Name  string
 	Data  *alwayson.InfoTable // nil: no data
@@ -107,8 +132,12 @@ type Message struct {
 // and Thing belong together.
 type RouteID uint32
 
+// Rule names the rule that heard the message, as Rejected.Rule does.
+func (m *Message) Rule() string { return m.rule.id }
+
 // Upward is a device's request for a service of its own Thing on the platform.
 type Upward struct {
+	Rule                    string
 	Thing, Service, Request string
 	Inputs                  any    // decoded JSON object
 	ReplyTopic              string // where the reply goes

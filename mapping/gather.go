@@ -62,7 +62,7 @@ func (h *handler) gather(r *rule, name, raw string, part Part, gone bool) {
 	}
 	if g == nil {
 		if have != nil && !gone && have.hasPart(&part) {
-			h.dst = append(h.dst, &Announced{Device: have, Live: !h.in.Retained})
+			h.dst = append(h.dst, &Announced{Rule: r.id, Device: have, Live: !h.in.Retained})
 			return
 		}
 		if have == nil && gone {

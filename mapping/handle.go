@@ -179,7 +179,7 @@ func (h *handler) apply(r *rule, s *scope, st *deviceState) {
 	case kindPresence:
 		h.presenceOf(r, s, st.dev.Thing)
 	case kindLeave:
-		h.dst = append(h.dst, &Left{Thing: st.dev.Thing, Source: h.in.Topic})
+		h.dst = append(h.dst, &Left{Rule: r.id, Thing: st.dev.Thing, Source: h.in.Topic})
 	case kindProperty:
 		h.values(r, s, st)
 	case kindEvent:
@@ -206,12 +206,12 @@ func (h *handler) presenceOf(r *rule, s *scope, thing string) {
 	}
 	if p.hold != nil && thing != "" {
 		if on, ok := state(p.hold, "hold"); ok {
-			h.dst = append(h.dst, &Hold{Thing: thing, On: on})
+			h.dst = append(h.dst, &Hold{Rule: r.id, Thing: thing, On: on})
 		}
 	}
 	if p.asleep != nil && thing != "" {
 		if on, ok := state(p.asleep, "asleep"); ok {
-			h.dst = append(h.dst, &Sleep{Thing: thing, On: on})
+			h.dst = append(h.dst, &Sleep{Rule: r.id, Thing: thing, On: on})
 		}
 	}
 	online, ok1 := state(p.online, "online")
@@ -232,7 +232,7 @@ func (h *handler) presenceOf(r *rule, s *scope, thing string) {
 	if st := h.e.things[thing]; st != nil && p.group != "" {
 		online = st.together(r, online)
 	}
-	eff := &Presence{Thing: thing, Online: online, Live: !h.in.Retained}
+	eff := &Presence{Rule: r.id, Thing: thing, Online: online, Live: !h.in.Retained}
 	if thing == "" {
 		eff.Profile = r.prof.name
 	}
@@ -320,7 +320,7 @@ func (h *handler) upward(r *rule, s *scope, st *deviceState) {
 // upwardOf makes a request upwards of what its topic tells; nil when there is
 // no topic to answer on, which is Rejected.
 func (h *handler) upwardOf(r *rule, s *scope, thing string) *Upward {
-	u := &Upward{Thing: thing}
+	u := &Upward{Rule: r.id, Thing: thing}
 	service, _ := s.level("service")
 	request, _ := s.level("request")
 	u.Service, u.Request = strings.Clone(service), strings.Clone(request)

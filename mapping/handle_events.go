@@ -29,7 +29,7 @@ func (h *handler) oneEvent(r *rule, s *scope, st *deviceState) {
 		h.reject(thing, r.id, ReasonName, "event: "+err.Error())
 		return
 	}
-	eff := &Event{Thing: thing, Name: name, Time: h.in.Now}
+	eff := &Event{Rule: r.id, Thing: thing, Name: name, Time: h.in.Now}
 	if e.time != nil {
 		v, err := s.eval(e.time)
 		if err != nil {

@@ -417,10 +417,10 @@ func (c *collector) finish() {
 		c.reject(ReasonNull, "%s", detail)
 	}
 	if len(c.past) > 0 {
-		c.h.dst = append(c.h.dst, &Values{Thing: c.st.dev.Thing, Values: c.past, History: true})
+		c.h.dst = append(c.h.dst, &Values{Rule: c.r.id, Thing: c.st.dev.Thing, Values: c.past, History: true})
 	}
 	if len(c.out) > 0 {
-		c.h.tell(c.st.dev.Thing, c.out)
+		c.h.tell(c.r.id, c.st.dev.Thing, c.out)
 	}
 	if len(c.out)+len(c.past) == 0 {
 		c.h.say("it yields no values")
@@ -429,12 +429,15 @@ func (c *collector) finish() {
 
 // tell adds values of a Thing. What several rules find for it in one message, one
 // after the other, is one effect.
-func (h *handler) tell(thing string, values []alwayson.PropertyValue) {
+func (h *handler) tell(rule, thing string, values []alwayson.PropertyValue) {
 	if n := len(h.dst); n > h.first {
 		if last, ok := h.dst[n-1].(*Values); ok && last.Thing == thing && !last.History {
+			if last.RuleOf(len(last.Values)-1) != rule {
+				last.More = append(last.More, MoreValues{len(last.Values), rule})
+			}
 			last.Values = append(last.Values, values...)
 			return
 		}
 	}
-	h.dst = append(h.dst, &Values{Thing: thing, Values: values})
+	h.dst = append(h.dst, &Values{Rule: rule, Thing: thing, Values: values})
 }

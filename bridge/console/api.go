@@ -2,14 +2,21 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
+
+	"thingbridge/bridge"
 )
 
 func reply(w http.ResponseWriter, status int, v any) {
@@ -59,39 +66,101 @@ const (
 
 func (c *Console) things(w http.ResponseWriter, r *http.Request) {
 	values := r.URL.Query()
-	q := Query{Prefix: values.Get("prefix")}
-	var err1, err2 error
-	q.Offset, err1 = number(values.Get("offset"), 0, 1<<31-1)
-	q.Limit, err2 = number(values.Get("limit"), defaultLimit, maxLimit)
-	if err := errors.Join(err1, err2); err != nil {
-		fail(w, http.StatusBadRequest, "offset or limit: "+err.Error())
+	q := bridge.Selection{Prefix: values.Get("prefix"), Text: values.Get("search"), State: values.Get("state"), Profile: values.Get("profile")}
+	var err1, err2, err3 error
+	q.Offset, err1 = number("offset", values.Get("offset"), 0, 1<<31-1)
+	q.Limit, err2 = number("limit", values.Get("limit"), defaultLimit, maxLimit)
+	q.Order, q.Reverse, err3 = order(values.Get("sort"))
+	if err := cmp.Or(err1, err2, err3); err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	things, total := c.opt.Source.Things(q)
-	if things == nil {
-		things = []any{}
+	found := c.opt.Source.Things(q)
+	if found.Things == nil {
+		found.Things = []bridge.ThingSummary{}
 	}
-	reply(w, http.StatusOK, map[string]any{"things": things, "total": total, "offset": q.Offset})
+	reply(w, http.StatusOK, map[string]any{"things": found.Things, "total": found.Total, "offset": q.Offset, "states": found.States})
 }
 
-func number(s string, absent, most int) (int, error) {
+// order reads what a list is sorted by; a - before it turns it round.
+func order(s string) (o bridge.Order, reverse bool, err error) {
+	name, reverse := strings.CutPrefix(s, "-")
+	if name == "" {
+		return bridge.ByName, reverse, nil
+	}
+	if o = bridge.Order(name); !slices.Contains(bridge.Orders(), o) {
+		return "", false, fmt.Errorf("sort: expected one of %v, with a - before it for the other way round", bridge.Orders())
+	}
+	return o, reverse, nil
+}
+
+func number(name, s string, absent, most int) (int, error) {
 	if s == "" {
 		return absent, nil
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 0 || n > most {
-		return 0, fmt.Errorf("expected a number from 0 to %d", most)
+		return 0, fmt.Errorf("%s: expected a number from 0 to %d", name, most)
 	}
 	return n, nil
 }
 
 func (c *Console) thing(w http.ResponseWriter, r *http.Request) {
-	thing, ok := c.opt.Source.Thing(r.PathValue("name"))
+	most, err := number("max_value", r.URL.Query().Get("max_value"), 0, 1<<30)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	thing, ok := c.opt.Source.Thing(r.PathValue("name"), most)
 	if !ok {
 		fail(w, http.StatusNotFound, fmt.Sprintf("no Thing %q is known", r.PathValue("name")))
 		return
 	}
 	reply(w, http.StatusOK, thing)
+}
+
+// maxCalls bounds a list of calls in flight.
+const maxCalls = 1000
+
+func (c *Console) callsInFlight(w http.ResponseWriter, r *http.Request) {
+	calls := c.opt.Source.Calls()
+	total := len(calls)
+	if calls = calls[:min(total, maxCalls)]; calls == nil {
+		calls = []bridge.CallInFlight{}
+	}
+	reply(w, http.StatusOK, map[string]any{"calls": calls, "total": total})
+}
+
+func (c *Console) settings(w http.ResponseWriter, r *http.Request) {
+	s, err := c.opt.Source.Settings()
+	if err != nil {
+		fail(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	reply(w, http.StatusOK, s)
+}
+
+func (c *Console) advice(w http.ResponseWriter, r *http.Request) {
+	notices := c.opt.Source.Notices()
+	if notices == nil {
+		notices = []Notice{}
+	}
+	reply(w, http.StatusOK, map[string]any{"advice": advise(c.opt.Source.Facts()), "notices": notices})
+}
+
+func (c *Console) history(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	after, err := number("after", q.Get("after"), 0, math.MaxInt)
+	window := q.Get("window")
+	switch {
+	case err != nil:
+	case window == "" || window == "10m" || window == "24h":
+		reply(w, http.StatusOK, c.opt.History.answer(window == "24h", time.UnixMilli(int64(after))))
+		return
+	default:
+		err = errors.New("window: expected 10m or 24h")
+	}
+	fail(w, http.StatusBadRequest, err.Error())
 }
 
 func (c *Console) call(w http.ResponseWriter, r *http.Request) {

@@ -2,12 +2,12 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,43 +16,6 @@ import (
 
 	"thingbridge/bridge/httpd"
 )
-
-// Link is one of the bridge's two connections.
-type Link struct {
-	Name   string `json:"name"`
-	Up     bool   `json:"up"`
-	Reason string `json:"reason,omitempty"` // why it is not up; never a secret
-}
-
-// Query narrows a list of Things.
-type Query struct {
-	Prefix string // of the name
-	Offset int    // Things to leave out
-	Limit  int    // Things to give at most
-}
-
-// Source is what the console shows; the bridge is one. What it returns as any is
-// written as JSON. Its methods may be called from many goroutines at a time.
-type Source interface {
-	// Links tells the state of both connections. It must not block.
-	Links() []Link
-	// Status gives a summary of everything.
-	Status() any
-	// Things gives the Things that q asks for, by name, and how many match in all.
-	Things(q Query) (things []any, total int)
-	// Thing gives all about one Thing.
-	Thing(name string) (thing any, ok bool)
-	// Call calls a service of a Thing's device, with a JSON object of inputs, and
-	// gives the result. An error that is a StatusCoder says how it is answered;
-	// any other is answered 500.
-	Call(ctx context.Context, thing, service string, inputs json.RawMessage) (result any, err error)
-}
-
-// StatusCoder is an error that knows its HTTP status.
-type StatusCoder interface {
-	error
-	HTTPStatus() int
-}
 
 // Options says where to listen and whom to let in. Source is required.
 type Options struct {
@@ -65,11 +28,13 @@ type Options struct {
 	Hosts              []string // names, besides our own, that the Host header may have
 
 	Source   Source
+	History  *History            // of Source; nil: one that is always empty
 	Gatherer prometheus.Gatherer // nil: no /metrics
 	Logger   *slog.Logger        // nil: silent
 
 	Connections int           // at a time (256)
 	Calls       int           // at a time (64)
+	Traces      int           // at a time (8)
 	BodyLimit   int64         // bytes (1 MiB)
 	CallTimeout time.Duration // (30s)
 	StopTimeout time.Duration // (3s)
@@ -91,6 +56,12 @@ func (o *Options) fill() {
 	if o.Calls == 0 {
 		o.Calls = 64
 	}
+	if o.Traces == 0 {
+		o.Traces = 8
+	}
+	if o.History == nil {
+		o.History = NewHistory(o.Source)
+	}
 	if o.BodyLimit == 0 {
 		o.BodyLimit = 1 << 20
 	}
@@ -106,7 +77,7 @@ func (o *Options) fill() {
 }
 
 func (o *Options) access() httpd.Access {
-	return httpd.Access{Listen: o.Listen, Token: o.Token, Username: o.Username, Password: o.Password, Hosts: o.Hosts}
+	return httpd.Access{Listen: o.Listen, Token: o.Token, Username: o.Username, Password: o.Password, Hosts: o.Hosts, PageHeader: pageHeader}
 }
 
 // Console is the HTTP server. It can be run once.
@@ -115,6 +86,9 @@ type Console struct {
 	guard   *httpd.Guard
 	handler http.Handler
 	calls   chan struct{}
+	traces  chan struct{}
+	closing chan struct{} // closed when traces are to end
+	close   func()        // closes closing, once
 	server  *httpd.Server
 	newest  atomic.Pointer[Console] // whose handlers serve since Use; nil: our own
 }
@@ -130,7 +104,8 @@ func New(o Options) (*Console, error) {
 	if err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
-	c := &Console{opt: o, calls: make(chan struct{}, o.Calls)}
+	c := &Console{opt: o, calls: make(chan struct{}, o.Calls), traces: make(chan struct{}, o.Traces), closing: make(chan struct{})}
+	c.close = sync.OnceFunc(func() { close(c.closing) })
 	c.guard = httpd.NewGuard(access, func(w http.ResponseWriter, _ *http.Request, status int, text string) { fail(w, status, text) })
 	c.handler = c.routes()
 	c.server = &httpd.Server{
@@ -153,6 +128,8 @@ func (c *Console) Addr() net.Addr { return c.server.Addr() }
 
 // Run serves until ctx ends.
 func (c *Console) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { c.present().close() })
+	defer stop()
 	if err := c.server.Run(ctx); err != nil {
 		return fmt.Errorf("console: %w", err)
 	}
@@ -162,13 +139,18 @@ func (c *Console) Run(ctx context.Context) error {
 func (c *Console) routes() http.Handler {
 	inner := http.NewServeMux()
 	inner.HandleFunc("/api/v1/status", only("GET", c.status))
+	inner.HandleFunc("/api/v1/advice", only("GET", c.advice))
+	inner.HandleFunc("/api/v1/config", only("GET", c.settings))
+	inner.HandleFunc("/api/v1/calls", only("GET", c.callsInFlight))
+	inner.HandleFunc("/api/v1/history", only("GET", c.history))
+	inner.HandleFunc("/api/v1/trace", only("GET", c.trace))
 	inner.HandleFunc("/api/v1/things", only("GET", c.things))
 	inner.HandleFunc("/api/v1/things/{name}", only("GET", c.thing))
 	inner.HandleFunc("/api/v1/things/{name}/services/{service}", only("POST", c.call))
 	c.servePprof(inner)
 	c.operating(inner)
 	inner.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, "nothing here; see /api/v1/status, /api/v1/things, /metrics, /healthz and /readyz")
+		fail(w, http.StatusNotFound, "nothing here; see / for people, /api/v1/status, /api/v1/things, /metrics, /healthz and /readyz for programs")
 	})
 	guarded := c.guarded(inner)
 
@@ -185,6 +167,8 @@ func (c *Console) routes() http.Handler {
 		}
 		outer.HandleFunc("/metrics", only("GET", metrics.ServeHTTP))
 	}
+	outer.HandleFunc("/{$}", only("GET", c.page("index.html")))
+	outer.HandleFunc("/page/{file}", only("GET", func(w http.ResponseWriter, r *http.Request) { c.page(r.PathValue("file"))(w, r) }))
 	outer.Handle("/", guarded)
 	return withHeaders(outer)
 }

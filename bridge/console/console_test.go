@@ -19,27 +19,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-type source struct {
-	links []Link
-	block chan struct{}
-}
-
 type refusal struct{ status int }
 
 func (r refusal) Error() string   { return "refused" }
 func (r refusal) HTTPStatus() int { return r.status }
 
-func (s *source) Links() []Link { return s.links }
-func (s *source) Status() any   { return map[string]int{"things": 2} }
-func (s *source) Things(q Query) ([]any, int) {
-	if q.Prefix == "none" {
-		return nil, 0
-	}
-	return []any{fmt.Sprintf("%s/%d/%d", q.Prefix, q.Offset, q.Limit)}, 2
-}
-func (s *source) Thing(name string) (any, bool) {
-	return map[string]string{"name": name}, name == "pump-1"
-}
 func (s *source) Call(ctx context.Context, thing, service string, inputs json.RawMessage) (any, error) {
 	switch service {
 	case "Refuse":
@@ -101,8 +85,25 @@ func TestAnswers(t *testing.T) {
 		{"both links are up", get("/readyz"), 200, `"ready":true`},
 		{"metrics are shown", get("/metrics"), 200, "some_total 0"},
 		{"status", get("/api/v1/status"), 200, `"things":2`},
-		{"things with the default limit", get("/api/v1/things"), 200, `"things":["/0/1000"]`},
-		{"a part of the things", get("/api/v1/things?prefix=p&offset=5&limit=7"), 200, `"p/5/7"`},
+		{"things with the default limit", get("/api/v1/things"), 200, `"name":"////name/false/0/1000"`},
+		{"a part of the things", get("/api/v1/things?prefix=p&offset=5&limit=7"), 200, `"name":"p////name/false/5/7"`},
+		{"things found, filtered and sorted", get("/api/v1/things?search=Ump&state=ready&profile=native&sort=-lastSeen"), 200, `"name":"/Ump/ready/native/lastSeen/true/0/1000"`},
+		{"states of the things that match", get("/api/v1/things"), 200, `"states":{"ready":2}`},
+		{"an order that is none", get("/api/v1/things?sort=size"), 400, "expected one of [name state"},
+		{"a thing with values cut", get("/api/v1/things/pump-1?max_value=30"), 200, `"max":30`},
+		{"a cut that is none", get("/api/v1/things/pump-1?max_value=x"), 400, "max_value: expected a number"},
+		{"no calls are an empty list", get("/api/v1/calls"), 200, `{"calls":[],"total":0}`},
+		{"the configuration", get("/api/v1/config"), 200, `{"file":"f.yaml","text":"a: b\n"}`},
+		{"advice, where there is none", get("/api/v1/advice"), 200, `{"advice":[],"notices":[]}`},
+		{"history, before there is one", get("/api/v1/history"), 200, `"points":[]`},
+		{"history of a day", get("/api/v1/history?window=24h&after=1"), 200, `"step":60,"span":86400`},
+		{"history of another time", get("/api/v1/history?window=1h"), 400, "expected 10m or 24h"},
+		{"the page", get("/"), 200, "<!doctype html>"},
+		{"the page's script", get("/page/app.js"), 200, "import"},
+		{"a file that the page has not", get("/page/x.js"), 404, "no such file"},
+		{"a way out of the page's folder", get("/page/..%2fpage.go"), 404, "no such file"},
+		{"the page by POST", post("/", ""), 405, ""},
+		{"a trace with a filter beyond bounds", get("/api/v1/trace?topic=" + strings.Repeat("x", 2000)), 400, "at most 1000 bytes"},
 		{"no things are an empty list", get("/api/v1/things?prefix=none"), 200, `"things":[]`},
 		{"a limit that is none", get("/api/v1/things?limit=-1"), 400, "expected a number"},
 		{"a limit beyond bounds", get("/api/v1/things?limit=1000000"), 400, "expected a number"},
@@ -309,7 +310,7 @@ func FuzzRequests(f *testing.F) {
 		r.Header.Set("Content-Type", kind)
 		w := httptest.NewRecorder()
 		c.handler.ServeHTTP(w, r)
-		open := r.URL.Path == "/healthz" || r.URL.Path == "/readyz"
+		open := r.URL.Path == "/healthz" || r.URL.Path == "/readyz" || r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/page/")
 		if w.Code == 200 && !open {
 			t.Fatalf("%s %q was let in without the token", method, target)
 		}

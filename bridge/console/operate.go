@@ -40,18 +40,27 @@ func (c *Console) Prepare(o Options) (*Prepared, error) {
 type Prepared struct{ console *Console }
 
 // Use has c serve with other handlers from now on. Requests under way end by
-// those that they began with.
-func (c *Console) Use(p *Prepared) { c.newest.Store(p.console) }
+// those that they began with; traces end, and may be opened again.
+func (c *Console) Use(p *Prepared) {
+	before := c.present()
+	c.newest.Store(p.console)
+	before.close()
+}
+
+// present is the Console whose handlers serve.
+func (c *Console) present() *Console {
+	if made := c.newest.Load(); made != nil {
+		return made
+	}
+	return c
+}
 
 // Close gives back the address of a Console that is not run.
 func (c *Console) Close() { c.server.Close() }
 
 // ServeHTTP implements http.Handler.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if made := c.newest.Load(); made != nil {
-		c = made
-	}
-	c.handler.ServeHTTP(w, r)
+	c.present().handler.ServeHTTP(w, r)
 }
 
 // operating adds the routes by which the bridge is operated.

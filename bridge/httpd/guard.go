@@ -18,6 +18,7 @@ type Access struct {
 	TokenHeader        string // a header that may carry the token, beside Authorization; empty: none
 	Username, Password string
 	Hosts              []string // names, besides our own, that the Host header may have
+	PageHeader         string   // a header of requests of our own page, which asks for the log-in itself; empty: none
 }
 
 // ErrOpen is the refusal to listen beyond loopback without authentication.
@@ -69,7 +70,9 @@ func (g *Guard) Wrap(next http.Handler) http.Handler {
 		case !in && !g.knownHost(r.Host):
 			g.fail(w, r, http.StatusMisdirectedRequest, "the Host header names another host; use the address that is listened on, or log in")
 		case !in && g.access.Authenticates():
-			if g.access.Password != "" {
+			// A browser would ask in a window of its own.
+			page := g.access.PageHeader != "" && r.Header.Get(g.access.PageHeader) != ""
+			if g.access.Password != "" && !page {
 				w.Header().Set("WWW-Authenticate", `Basic realm="thingbridge", charset="UTF-8"`)
 			} else {
 				w.Header().Set("WWW-Authenticate", `Bearer realm="thingbridge"`)

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"thingbridge/bridge"
+	"thingbridge/bridge/console"
 	"thingbridge/bridge/edgethings"
 	"thingbridge/bridge/mqttbus"
 	"thingbridge/bridge/outbox"
@@ -40,6 +41,7 @@ type app struct {
 	consoles *consoles
 	rests    *rests
 	edges    *edgethings.Manager // nil: not enabled
+	history  *console.History    // that the console shows
 }
 
 // waitingQueue is an outbox of either mode.
@@ -69,6 +71,7 @@ func newApp(c *config.Config, log *slog.Logger, opt appOptions) (_ *app, err err
 	a.reload = newReloader(c, log.With("part", "config"), a.registry, opt)
 	a.consoles = &consoles{app: a}
 	a.rests = &rests{app: a}
+	a.history = console.NewHistory(consoleSource{a})
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())
@@ -150,6 +153,7 @@ func (a *app) run(ctx context.Context) error {
 	start("mqtt", sides, a.bus.Run)
 	start("platform", sides, a.client.Run)
 	start("own thing", work, a.own.Run)
+	start("history", sides, a.history.Run)
 	start("console", sides, a.consoles.run)
 	start("rest", sides, a.rests.run)
 	if a.reload.enabled {

@@ -49,6 +49,14 @@ type status struct {
 	Config      reloadState          `json:"config"`
 	Edge        map[string]int       `json:"edgeThings,omitempty"` // by the state of their agents; absent where they are not enabled
 	EdgeRefused []edgethings.Refusal `json:"edgeThingsRefused,omitempty"`
+	Changes     linkChanges          `json:"changes"` // of the connections, oldest first
+
+	AllowCalls bool `json:"allowCalls"` // by the console
+}
+
+type linkChanges struct {
+	Broker   []bridge.LinkChange `json:"broker"`
+	Platform []bridge.LinkChange `json:"platform"`
 }
 
 type platformStatus struct {
@@ -78,8 +86,9 @@ type outboxStatus struct {
 
 func (s consoleSource) Status() any {
 	p, o := s.app.client.Status(), s.app.outbox.Status()
+	conf := s.app.reload.current.Load()
 	answer := status{
-		Version: version, ClientID: s.app.reload.current.Load().MQTT.ClientID, Bridge: s.app.bridge.Status(), Broker: s.app.bus.Status(),
+		Version: version, ClientID: conf.MQTT.ClientID, Bridge: s.app.bridge.Status(), Broker: s.app.bus.Status(),
 		Platform: platformStatus{
 			Up: p.Connected, Since: p.Since, Session: p.Session, Attempts: p.Attempts, LastError: p.LastError,
 			Wanted: p.Wanted, Bound: p.Bound, Refused: p.Refused,
@@ -89,6 +98,8 @@ func (s consoleSource) Status() any {
 			Things: o.Things, Waiting: o.Waiting, Dropped: o.Dropped, FileSize: o.FileSize,
 		},
 		Config: s.app.reload.status(), Edge: s.app.edgeAgents(), EdgeRefused: s.app.edgeRefusals(),
+		Changes:    linkChanges{s.app.bridge.LinkChanges(bridge.LinkBroker), s.app.bridge.LinkChanges(bridge.LinkPlatform)},
+		AllowCalls: conf.Console.AllowCalls,
 	}
 	if p.RTT > 0 {
 		answer.Platform.RTT = p.RTT.String()
@@ -99,8 +110,11 @@ func (s consoleSource) Status() any {
 	return answer
 }
 
-func (s consoleSource) Things(q console.Query) (things []any, total int) {
-	return s.page(q)
+func (s consoleSource) Things(q bridge.Selection) bridge.Selected {
+	for _, t := range s.app.edgeThings() {
+		q.Others = append(q.Others, t.ThingSummary)
+	}
+	return s.app.bridge.Select(q)
 }
 
 // thingView is the answer of /api/v1/things/{name}.
@@ -109,7 +123,11 @@ type thingView struct {
 	Known         []knownView        `json:"known"`
 	Subscriptions []subscriptionView `json:"subscriptions"`      // what the platform asks for
 	Metadata      json.RawMessage    `json:"metadata,omitempty"` // as GetMetadata gives it
+	Events        []bridge.SeenEvent `json:"events"`             // the latest, newest first
 }
+
+// recentEvents is how many of a Thing's latest events are shown.
+const recentEvents = 20
 
 type subscriptionView struct {
 	Property  string  `json:"property"`
@@ -120,16 +138,17 @@ type subscriptionView struct {
 type knownView struct {
 	bridge.KnownValue
 	Value any `json:"value"`
+	Cut   int `json:"cut,omitempty"` // bytes of the whole value, where Value is the begin of its JSON
 }
 
-func (s consoleSource) Thing(name string) (any, bool) {
+func (s consoleSource) Thing(name string, maxValue int) (any, bool) {
 	d, ok := s.app.bridge.Thing(name)
 	if !ok {
 		return s.edgeThing(name)
 	}
 	view := thingView{ThingDetails: d, Known: []knownView{}, Subscriptions: []subscriptionView{}}
 	for _, k := range d.Known {
-		view.Known = append(view.Known, knownView{KnownValue: k, Value: mapping.ToJSON(k.Value)})
+		view.Known = append(view.Known, known(k, maxValue))
 	}
 	for _, sub := range d.Subscriptions {
 		view.Subscriptions = append(view.Subscriptions, subscriptionView{sub.EdgeName, sub.Push.String(), sub.Threshold})
@@ -137,7 +156,21 @@ func (s consoleSource) Thing(name string) (any, bool) {
 	if meta := s.app.bridge.Metadata(name); meta != nil {
 		view.Metadata = meta.JSON()
 	}
+	view.Events = s.app.bridge.Events(name, recentEvents)
 	return view, true
+}
+
+// known shows a value, or the begin of its JSON where that has more than most
+// bytes; 0 is no limit.
+func known(k bridge.KnownValue, most int) knownView {
+	view := knownView{KnownValue: k, Value: mapping.ToJSON(k.Value)}
+	if most == 0 {
+		return view
+	}
+	if text := mapping.AppendJSON(nil, k.Value); len(text) > most {
+		view.Value, view.Cut = strings.ToValidUTF8(string(text[:most]), ""), len(text)
+	}
+	return view
 }
 
 // callFailure is the end of a call without a result, with its HTTP status.

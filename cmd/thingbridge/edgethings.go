@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"thingbridge/bridge"
-	"thingbridge/bridge/console"
 	"thingbridge/bridge/edgethings"
 	"thingbridge/config"
 	"thingbridge/edge"
@@ -63,31 +61,6 @@ func (a *app) edgeThings() []edgethings.Thing {
 		return nil
 	}
 	return a.edges.Things()
-}
-
-// page gives one page of the Things of both kinds, sorted by name.
-func (s consoleSource) page(q console.Query) (things []any, total int) {
-	begins := func(name string) bool { return strings.HasPrefix(strings.ToLower(name), strings.ToLower(q.Prefix)) }
-	edges := s.app.edgeThings()
-	add := func(t bridge.ThingSummary) {
-		if !begins(t.Name) {
-			return
-		}
-		if total >= q.Offset && len(things) < q.Limit {
-			things = append(things, t)
-		}
-		total++
-	}
-	for _, t := range s.app.bridge.Things(bridge.Filter{Name: q.Prefix}) {
-		for ; len(edges) > 0 && edges[0].Name < t.Name; edges = edges[1:] {
-			add(edges[0].ThingSummary)
-		}
-		add(t)
-	}
-	for _, t := range edges {
-		add(t.ThingSummary)
-	}
-	return things, total
 }
 
 // edgeThingView is the answer of /api/v1/things/{name} for an edge thing.

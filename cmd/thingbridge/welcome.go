@@ -17,7 +17,7 @@ func (s *story) welcome() string {
 	say("")
 	say("  MQTT broker         tcp://%s:%d", host, port)
 	say("  platform's REST     %s   (application key: %s)", s.places.rest, demoKey)
-	say("  bridge's console    %s/readyz, /metrics, /api/v1/things", s.places.console)
+	say("  bridge's page       %s   (also /readyz, /metrics, /api/v1/things)", s.places.console)
 	say("  simulated devices   %s to %s", first, s.ours[len(s.ours)-1])
 	say("")
 	say("Try in another terminal, as the platform's user:")

@@ -182,6 +182,7 @@ func consoleOptions(c *config.Config, a *app) (console.Options, error) {
 		AllowCalls:    c.Console.AllowCalls,
 		Pprof:         c.Console.Pprof,
 		Source:        consoleSource{a},
+		History:       a.history,
 		Gatherer:      a.registry,
 		Logger:        a.log.With("part", "console"),
 	}, nil
