@@ -14,6 +14,23 @@ import (
 // text, or the bytes that a lone expression yields.
 var sendFormats = []string{"cbor", "msgpack"}
 
+// Encode writes a value as a rule with `format: cbor` or `msgpack` sends it.
+func Encode(format string, v any) ([]byte, error) {
+	for _, f := range sendFormats {
+		if f == format {
+			return encodePayload(format, v)
+		}
+	}
+	return nil, fmt.Errorf("nothing is sent as %q", format)
+}
+
+// Decode reads a payload as a rule with that format does.
+func Decode(format string, payload []byte) (any, error) {
+	var m message
+	m.read(&Input{Payload: payload}, format, "", Options{}.withDefaults().Limits)
+	return m.whole(), m.err
+}
+
 // encodePayload writes a value: whole numbers as integers, others in 64 bits, bytes
 // as bytes, members of objects by name.
 func encodePayload(format string, v any) ([]byte, error) {

@@ -60,3 +60,37 @@ func TestAllOldShelliesAnswerTheCommonCommand(t *testing.T) {
 	c.Publish("shellies/shelly1pm-r2/relay/0/command", 1, false, "off")
 	until(t, ch, "state", func(h heard) bool { return h.topic == "shellies/shelly1pm-r2/relay/0" && h.payload == "off" })
 }
+
+func TestHomie4DevicesDescribeThemselvesInMessagesAndObey(t *testing.T) {
+	b := startBroker(t)
+	c, ch := listen(t, b, "homie/#")
+	_, stop := simulate(t, Options{Access: Access{Broker: b.URL()}, Family: "homie4", Prefix: "m", Interval: time.Hour, OneConnectionPerDevice: true})
+	until(t, ch, "unit", func(h heard) bool { return h.topic == "homie/m1/inputs/ai-40/$unit" && h.payload == "V" })
+	until(t, ch, "ready", func(h heard) bool { return h.topic == "homie/m1/$state" && h.payload == "ready" })
+	for _, step := range [][2]string{{"drive/speed", "5000"}, {"drive/temperature", "1"}, {"drive/mode", "fast"}, {"drive/speed", "100"}} {
+		c.Publish("homie/m1/"+step[0]+"/set", 1, false, step[1])
+	}
+	h := until(t, ch, "a value", func(h heard) bool {
+		return strings.HasPrefix(h.topic, "homie/m1/drive/") && !strings.HasSuffix(h.topic, "/set")
+	})
+	if h.topic != "homie/m1/drive/speed" || h.payload != "100" {
+		t.Errorf("the device took %v", h)
+	}
+	stop()
+	until(t, ch, "goodbye", func(h heard) bool { return h.topic == "homie/m1/$state" && h.payload == "disconnected" })
+}
+
+func TestAHomie5DeviceHasAChildThatSaysItsTargetFirst(t *testing.T) {
+	b := startBroker(t)
+	c, ch := listen(t, b, "homie/5/#")
+	simulate(t, Options{Access: Access{Broker: b.URL()}, Family: "homie5", Prefix: "p", Interval: time.Hour, OneConnectionPerDevice: true})
+	until(t, ch, "description", func(h heard) bool {
+		return h.topic == "homie/5/p1-valve/$description" && strings.Contains(h.payload, `"root":"p1"`)
+	})
+	until(t, ch, "ready", func(h heard) bool { return h.topic == "homie/5/p1-valve/$state" && h.payload == "ready" })
+	c.Publish("homie/5/p1-valve/valve/position/set", 1, false, "40")
+	until(t, ch, "target", func(h heard) bool { return h.topic == "homie/5/p1-valve/valve/position/$target" && h.payload == "40" })
+	until(t, ch, "position", func(h heard) bool { return h.topic == "homie/5/p1-valve/valve/position" && h.payload == "40" })
+	c.Publish("homie/5/p1/panel/beep/set", 0, false, "2")
+	until(t, ch, "beep", func(h heard) bool { return h.topic == "homie/5/p1/panel/beep" && h.payload == "2" })
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -92,4 +93,47 @@ func documents(t *testing.T) []string {
 		files = append(files, found...)
 	}
 	return files
+}
+
+// TestTheExamples runs the cases beside the examples. Their profiles are those of an
+// example.
+func TestTheExamples(t *testing.T) {
+	files, err := cases.Files("../../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimPrefix(file, "../../examples/"), func(t *testing.T) {
+			differences, err := cases.RunFile(file, *update)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range differences {
+				t.Error(d)
+			}
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var tried any
+			if err := yaml.Unmarshal(archive.Files[0].Data, &tried); err != nil {
+				t.Fatal(err)
+			}
+			examples, err := filepath.Glob(filepath.Join(filepath.Dir(file), "*.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, example := range examples {
+				text, err := os.ReadFile(example)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var doc struct{ Profiles any }
+				if err := yaml.Unmarshal(text, &doc); err == nil && reflect.DeepEqual(doc.Profiles, tried) {
+					return
+				}
+			}
+			t.Errorf("its profiles are those of none of %q", examples)
+		})
+	}
 }
