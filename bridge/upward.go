@@ -1,13 +1,16 @@
 package bridge
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"thingbridge/edge/alwayson"
+	"thingbridge/edge/restjson"
 	"thingbridge/mapping"
 )
 
@@ -69,7 +72,12 @@ func (w *upwards) request(u *mapping.Upward, m *Message) {
 		w.reply(u, "repeated", 503, "the bridge has restarted since the broker delivered this request first, and does not know whether it was called: ask again")
 		return
 	}
-	w.call(u)
+	inputs, err := inputTable(u.Inputs)
+	if err != nil {
+		w.reply(u, "invalid", 400, err.Error())
+		return
+	}
+	w.call(u, inputs)
 }
 
 // known reports whether a request is in flight or ended lately.
@@ -81,7 +89,7 @@ func (w *upwards) known(u *mapping.Upward) bool {
 }
 
 // call carries a request out, unless it is in flight already.
-func (w *upwards) call(u *mapping.Upward) {
+func (w *upwards) call(u *mapping.Upward, inputs *alwayson.InfoTable) {
 	b := w.b
 	t := b.thing(u.Thing)
 	if t == nil {
@@ -107,7 +115,7 @@ func (w *upwards) call(u *mapping.Upward) {
 		w.reply(u, "refused", 503, full)
 		return
 	}
-	req := alwayson.ServiceRequest(alwayson.EntityThing, bind, u.Service, inputTable(u.Inputs))
+	req := alwayson.ServiceRequest(alwayson.EntityThing, bind, u.Service, inputs)
 	b.platform.Start(alwayson.Post, req, b.inForce().pushTimeout, func(resp *alwayson.Response, err error) {
 		if w.take(u) {
 			w.answered(u, resp, err)
@@ -215,22 +223,42 @@ func (w *upwards) endAll(why string) {
 	}
 }
 
-// inputTable makes the one row of a call's inputs; nil for none.
-func inputTable(inputs any) *alwayson.InfoTable {
+// inputTable makes the one row of a call's inputs; nil for none. A value is
+// taken by its looks, as the platform's REST takes it: {"dataShape", "rows"} is an info
+// table, {"baseType", "value"} says its type. Inputs that are an info table
+// themselves are its row.
+func inputTable(inputs any) (*alwayson.InfoTable, error) {
 	object, ok := inputs.(map[string]any)
 	if !ok || len(object) == 0 {
-		return nil
+		return nil, nil
 	}
-	names := make([]string, 0, len(object))
-	for name := range object {
-		names = append(names, name)
+	if len(object) == 2 && object["dataShape"] != nil && object["rows"] != nil {
+		table, problem := restjson.Params(rawJSON(object), nil)
+		if problem != nil {
+			return nil, problem
+		}
+		return table, nil
 	}
-	slices.Sort(names)
-	row := make([]alwayson.Named, 0, len(names))
-	for _, name := range names {
-		if v := mapping.Infer(object[name]); !v.IsNothing() {
+	row := make([]alwayson.Named, 0, len(object))
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		v, err := inputValue(object[name])
+		if err != nil {
+			return nil, fmt.Errorf("input %q: %w", name, err)
+		}
+		if !v.IsNothing() {
 			row = append(row, alwayson.Named{Name: name, Value: v})
 		}
 	}
-	return alwayson.OneRow(row...)
+	return alwayson.OneRow(row...), nil
+}
+
+func inputValue(v any) (alwayson.Value, error) {
+	if m, ok := v.(map[string]any); ok && (m["rows"] != nil || m["baseType"] != nil) {
+		return restjson.Value(rawJSON(m), alwayson.FieldDefinition{Type: alwayson.TypeVariant})
+	}
+	return mapping.Infer(v), nil
+}
+
+func rawJSON(object map[string]any) json.RawMessage {
+	return mapping.AppendJSON(nil, mapping.Infer(object))
 }

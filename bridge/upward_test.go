@@ -10,6 +10,7 @@ import (
 
 	"thingbridge/bridge"
 	"thingbridge/edge/alwayson"
+	"thingbridge/mapping"
 )
 
 const logRequest = "things/pump-1/platform/Log/request/"
@@ -88,6 +89,33 @@ func TestTheWayUp(t *testing.T) {
 				r.mustReply("1", c.want)
 				if n := r.upCalls(); n != c.calls {
 					t.Errorf("the platform was called %d times", n)
+				}
+			}, letUp("Log"))
+		})
+	}
+}
+
+func TestInputsOfTheWayUp(t *testing.T) {
+	for _, c := range []struct{ name, payload, want string }{
+		{"by their looks", `{"b":true,"a":1,"n":null,"list":[{"x":1}]}`, `{"a":1,"b":true,"list":[{"x":1}]}`},
+		{"an info table", `{"t":{"dataShape":{"fieldDefinitions":{"at":{"name":"at","baseType":"DATETIME"}}},"rows":[{"at":1700000000000}]}}`, `{"t":[{"at":"2023-11-14T22:13:20.000Z"}]}`},
+		{"one that says its type", `{"at":{"baseType":"DATETIME","value":1700000000000}}`, `{"at":"2023-11-14T22:13:20.000Z"}`},
+		{"all of them as an info table", `{"dataShape":{"fieldDefinitions":{"at":{"name":"at","baseType":"DATETIME"}}},"rows":[{"at":1700000000000}]}`, `{"at":"2023-11-14T22:13:20.000Z"}`},
+		{"one that is not of the type it says", `{"n":{"baseType":"INTEGER","value":"many"}}`, `"code":400,"message":"input \"n\": `},
+		{"more rows than one", `{"dataShape":{"fieldDefinitions":{}},"rows":[{"a":1},{"a":2}]}`, `"code":400,"message":"parameters: 2 rows where one is expected"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, pump(), func(r *rig) {
+				r.retained(announce, `{}`)
+				r.live(logRequest+"1", c.payload)
+				if strings.Contains(c.want, "code") {
+					r.mustReply("1", c.want)
+					return
+				}
+				r.mustReply("1", "{}")
+				got := string(mapping.AppendJSON(nil, alwayson.NewTable(r.platform.calls[0].Params)))
+				if got != "["+c.want+"]" {
+					t.Errorf("the platform got %s, want %s", got, c.want)
 				}
 			}, letUp("Log"))
 		})

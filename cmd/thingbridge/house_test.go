@@ -24,7 +24,7 @@ var mayImport = map[string][]string{
 	"mapping/sparkplug":     {"mapping"},
 	"mapping/presets":       {"mapping", "mapping/sparkplug"},
 	"mapping/cases":         {"mapping", "mapping/presets", "mapping/sparkplug", "edge/alwayson"},
-	"bridge":                {"bridge/permit", "mapping", "edge/alwayson"},
+	"bridge":                {"bridge/permit", "mapping", "edge/alwayson", "edge/restjson"},
 	"bridge/permit":         {"edge/alwayson", "edge/restjson"},
 	"bridge/httpd":          {},
 	"bridge/rest":           {"bridge/httpd", "bridge/permit", "edge/alwayson", "edge/restjson"},
