@@ -24,6 +24,7 @@ mqtt:
   password: ${env:SECRET_PASSWORD}
 data_dir: %s
 console: {listen: %q, token: %s, username: operator, password: %s, allow_calls: true}
+rest: {listen: "127.0.0.1:0", token: %[6]s-rest, username: app, password: %[7]s-rest}
 log: {level: debug}
 `
 

@@ -87,7 +87,7 @@ func TestRulesThatCannotBeRead(t *testing.T) {
 		"DELETE Things/a":                  `"DELETE Things" is no collection`,
 		"GET  Things/a":                    "space around it",
 		"Things/ a":                        "space around it",
-		"/Thingworx/Things/a/Services/Get": "more than four parts",
+		"/Thingworx/Things/a/Services/Get": "leave /Thingworx/ out",
 		"GET Things/a/Services/x":          "lets nothing through",
 		"POST Things/a/Properties":         "lets nothing through",
 	} {

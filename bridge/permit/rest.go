@@ -46,6 +46,8 @@ func ParseRule(text string) (Rule, error) {
 		return Rule{}, fmt.Errorf("%q: %s", text, fmt.Sprintf(format, args...))
 	}
 	switch {
+	case strings.HasPrefix(path, "/"):
+		return bad("it begins with a slash; leave /%s/ out", restjson.Root)
 	case len(parts) > 4:
 		return bad("it has more than four parts")
 	case slices.Contains(parts, ""):
