@@ -94,6 +94,10 @@ func (t *turns) run(turn *mapping.Turn, r *receipt) (heard []string) {
 		b.metrics.sessionEvents.WithLabelValues(what.Session, what.Event).Add(float64(n))
 	}
 	for _, tell := range turn.Tells {
+		if tell.Key == "" {
+			b.log.Info(tell.Text, tell.Args...)
+			continue
+		}
 		b.episodic("session/"+tell.Key, tell.Text, tell.Args...)
 	}
 	t.plan(turn.Wake())

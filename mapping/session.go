@@ -60,7 +60,7 @@ type Step struct {
 
 // Tell is one line for the log; equal ones are told once in a while.
 type Tell struct {
-	Key  string // tells equal ones
+	Key  string // tells equal ones; "": none are equal, and it is no trouble
 	Text string
 	Args []any // keys and values
 }
@@ -85,6 +85,9 @@ func (t *Turn) Happened(event string) {
 	}
 	t.Count[Counted{t.name, event}]++
 }
+
+// Note has a line logged that tells of no trouble.
+func (t *Turn) Note(text string, args ...any) { t.Tells = append(t.Tells, Tell{"", text, args}) }
 
 // Tell has a line logged.
 func (t *Turn) Tell(key, text string, args ...any) { t.Tells = append(t.Tells, Tell{key, text, args}) }

@@ -71,7 +71,8 @@ func (l *stateLink) hear(stop <-chan struct{}) {
 	for {
 		for m, ok := l.inbox.take(); ok; m, ok = l.inbox.take() {
 			m.Ack()
-			if l.Again != nil && l.Again(m.Payload) {
+			// What is retained was said before, and is replaced by what is said now.
+			if !m.Retained && l.Again != nil && l.Again(m.Payload) {
 				signal(l.heard)
 			}
 		}
@@ -114,10 +115,6 @@ func (l *stateLink) tell(s *session) error {
 		return nil
 	case <-s.stop:
 		return nil
-	}
-	select {
-	case <-l.heard: // what was retained before
-	default:
 	}
 	for first := true; ; first = false {
 		payload, err := l.Payload(true, l.since)

@@ -173,25 +173,31 @@ func (s *session) stranger(key nodeKey, m *message, t *mapping.Turn) {
 		clear(s.asked)
 	}
 	s.asked[key] = t.Now
-	s.request(key, "its birth has not come", t)
+	t.Tell("rebirth/"+key.String(), "edge node is asked for its births", "node", cut(key.String()), "why", "its birth has not come")
+	s.request(key, t)
 }
 
 // request sends the command that asks a node for its births.
-func (s *session) request(key nodeKey, why string, t *mapping.Turn) {
+func (s *session) request(key nodeKey, t *mapping.Turn) {
 	payload, err := Command(rebirthName, Boolean, true, t.Now)
 	if err != nil {
 		return
 	}
 	t.Happened("rebirth_request")
-	t.Tell("rebirth/"+key.String(), "edge node is asked for its births", "node", cut(key.String()), "why", why)
 	t.Ask(mapping.Publication{Topic: s.opt.namespace + "/" + key.group + "/NCMD/" + key.node, Payload: payload, AtMostOnce: true})
 }
 
-// ask asks a known node, unless it was asked just now.
+// ask asks a known node, unless it was asked just now, and tells why.
 func (s *session) ask(n *node, why string, t *mapping.Turn) {
+	if s.askQuietly(n, t) {
+		t.Tell("rebirth/"+n.String(), "edge node is asked for its births", "node", cut(n.String()), "why", why)
+	}
+}
+
+func (s *session) askQuietly(n *node, t *mapping.Turn) bool {
 	if !n.asked.IsZero() && t.Now.Sub(n.asked) < s.opt.rebirth {
 		t.Happened("rebirth_throttled")
-		return
+		return false
 	}
 	n.asked = t.Now
 	if n.tries++; n.tries < rebirthTries {
@@ -199,7 +205,8 @@ func (s *session) ask(n *node, why string, t *mapping.Turn) {
 	} else {
 		n.askAgain = time.Time{}
 	}
-	s.request(n.nodeKey, why, t)
+	s.request(n.nodeKey, t)
+	return true
 }
 
 // Elapsed implements mapping.Session.
@@ -256,15 +263,21 @@ func (s *session) Disconnected(t *mapping.Turn) {
 // Connected implements mapping.Session: every node is asked, since nothing that
 // it says is retained.
 func (s *session) Connected(kept bool, t *mapping.Turn) {
+	asked := 0
 	for _, n := range s.inOrder(maps.Values(s.nodes)) {
 		if n.born {
 			continue
 		}
-		s.ask(n, "the bridge was not connected", t)
+		if s.askQuietly(n, t) {
+			asked++
+		}
 		if !kept && n.alive && !n.heard {
 			n.heardTill = t.Now.Add(s.opt.grace)
 		}
 		s.plan(n, t)
+	}
+	if asked > 0 {
+		t.Note("edge nodes are asked for their births", "nodes", asked, "why", "the bridge was not connected")
 	}
 }
 
