@@ -228,7 +228,7 @@ func (s *session) Elapsed(t *mapping.Turn) {
 		}
 		if over(n.askAgain) {
 			n.askAgain = time.Time{}
-			s.ask(n, "it has not answered", t)
+			s.askQuietly(n, t)
 		}
 		s.plan(n, t)
 	}
