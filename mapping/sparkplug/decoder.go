@@ -190,7 +190,7 @@ func (m *listed) define(opt *options) (def map[string]any, writable bool) {
 	if description != "" {
 		def["description"] = description
 	}
-	if spec, is := integers[m.Type]; is && m.Type < Float && spec.bits < 64 {
+	if spec, is := integers[m.Type]; is && m.Type < Float && m.Type != Int32 && spec.bits < 64 {
 		low, high := spec.bounds()
 		def["min"], def["max"] = int(low), int(high)
 	}

@@ -1,6 +1,7 @@
 package sparkplug
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"time"
@@ -165,9 +166,11 @@ func (s *session) wait(n *node, number uint8, m *message, t *mapping.Turn) bool 
 	i, twice := slices.BinarySearchFunc(n.ahead, number, func(w waiting, number uint8) int {
 		return int(w.number-n.next) - int(number-n.next)
 	})
-	if twice {
-		t.Happened("out_of_order")
-		return true
+	for ; twice && i < len(n.ahead) && n.ahead[i].number == number; i++ {
+		if n.ahead[i].in.Topic == m.in.Topic && bytes.Equal(n.ahead[i].in.Payload, m.in.Payload) {
+			t.Happened("repeated")
+			return true
+		}
 	}
 	if s.ahead+size > maxAheadSize {
 		t.Happened("full")
@@ -186,7 +189,7 @@ func (s *session) wait(n *node, number uint8, m *message, t *mapping.Turn) bool 
 
 // drain goes on with what waited and has its turn now.
 func (s *session) drain(n *node, t *mapping.Turn) {
-	for len(n.ahead) > 0 && n.ahead[0].number == n.next {
+	for len(n.ahead) > 0 && (n.ahead[0].number == n.next || n.ahead[0].number == n.next-1) { // the latter came twice
 		s.next(n, t)
 	}
 	if len(n.ahead) == 0 {

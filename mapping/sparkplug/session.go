@@ -153,6 +153,9 @@ func (s *session) read(in *mapping.Input, t *mapping.Turn) (key nodeKey, m *mess
 	if err == nil {
 		p, err = p.unpacked(s.limit)
 	}
+	if len(in.Payload) == 0 && !strings.HasSuffix(m.kind, "DEATH") {
+		err = ErrMalformed
+	}
 	if err != nil {
 		t.Happened("malformed")
 		t.Refuse(in.Topic, mapping.ReasonMalformed, "%s", err)
