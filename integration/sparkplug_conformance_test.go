@@ -519,7 +519,9 @@ func (k *kit) sessionTermination() {
 	all, connect := k.states(), k.connection()
 	last := all[len(all)-1]
 	k.each([]string{"operational-behavior-host-application-termination", "operational-behavior-host-application-disconnect-intentional"}, func(t *testing.T) {
-		said := k.taps.index(func(p packet) bool { return isState(p) && p.conn == connect.conn && strings.Contains(p.payload, "false") })
+		said := k.taps.index(func(p packet) bool {
+			return isState(p) && p.conn == connect.conn && strings.Contains(p.payload, "false")
+		})
 		left := k.taps.index(func(p packet) bool { return p.kind == 14 && p.conn == connect.conn })
 		if said < 0 || left < said {
 			t.Errorf("the last word is at place %d, DISCONNECT at %d", said, left)
