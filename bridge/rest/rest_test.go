@@ -390,6 +390,35 @@ func TestOtherRulesAreUsedFromOneRequestToTheNext(t *testing.T) {
 	}
 }
 
+// limited is a writer that remembers until when it may be written.
+type limited struct {
+	*httptest.ResponseRecorder
+	until time.Time
+}
+
+func (w *limited) SetWriteDeadline(t time.Time) error { w.until = t; return nil }
+
+func TestALongerTimeForTheAnswerCountsForTheCallerToo(t *testing.T) {
+	r, err := New(Options{Listen: "127.0.0.1:0", Platform: failing{alwayson.ErrNotConnected}, Allow: rules(t, "*"), Timeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := r.opt
+	o.Timeout = 5 * time.Minute
+	made, err := r.Prepare(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Use(made)
+	q := httptest.NewRequest("GET", pump+"Properties/note", nil)
+	q.Host = "localhost"
+	w := &limited{ResponseRecorder: httptest.NewRecorder()}
+	r.ServeHTTP(w, q)
+	if w.Code != 503 || time.Until(w.until) < o.Timeout {
+		t.Errorf("%d; it may be written until %v", w.Code, w.until)
+	}
+}
+
 func TestTheLogHasTwoLinesForAnEpisode(t *testing.T) {
 	var log bytes.Buffer
 	r, err := New(Options{Listen: "127.0.0.1:0", Platform: silent{}, Token: token, Logger: slog.New(slog.NewTextHandler(&log, nil))})

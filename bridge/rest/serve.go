@@ -248,6 +248,9 @@ func (r *REST) refusedConnection() {
 	r.episodes.note(outcomeFull, nil, fmt.Sprintf("%d connections are open already", r.opt.Connections))
 }
 
+// writeRoom is how long an answer may take to be written, at least.
+const writeRoom = 15 * time.Second
+
 // counted counts requests by how they end, and how long they take.
 func (r *REST) counted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
@@ -255,6 +258,9 @@ func (r *REST) counted(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
 		began := time.Now()
+		// The server's own limit is that of the options it was started with. A writer
+		// without one is a test's.
+		_ = http.NewResponseController(w).SetWriteDeadline(began.Add(r.opt.Timeout + writeRoom))
 		c := &outcomeWriter{ResponseWriter: w, outcome: outcomeOK}
 		next.ServeHTTP(c, q)
 		r.metrics.ended(c.outcome, time.Since(began))
