@@ -9,6 +9,7 @@ import (
 
 	"thingbridge/bridge"
 	"thingbridge/bridge/store"
+	"thingbridge/edge/alwayson"
 )
 
 func onePerSecond(o *bridge.Options) { o.Limits.AnnouncementsPerSecond = 1 }
@@ -172,4 +173,74 @@ func TestAnnouncementsOfOneDeviceThatWaitAreMerged(t *testing.T) {
 			t.Fatalf("%+v", d)
 		}
 	}, profile(t, ovens), onePerSecond)
+}
+
+// A topic that two devices want is the first one's, over a restart as well, though
+// the other's name sorts before.
+func TestATopicStaysItsFirstThingsOverARestart(t *testing.T) {
+	const gauges = `- name: gauge
+  thing: ${id}
+  allow_topics: ["line/#"]
+  announce: {topic: "found/{id}", define: '{"properties": {"v": {"type": "NUMBER", "topic": payload.topic}}}'}
+`
+	kept := store.NewMemory()
+	with := []setup{profile(t, gauges), func(o *bridge.Options) { o.Store = kept }}
+	owner := func(r *rig) string {
+		r.live("line/1", "5")
+		for _, name := range []string{"a", "z"} {
+			if d, ok := r.b.Thing(name); ok && len(d.Known) > 0 {
+				return name
+			}
+		}
+		return "nobody"
+	}
+	bubble(t, nil, func(r *rig) {
+		r.retained("found/z", `{"topic": "line/1"}`)
+		time.Sleep(time.Second)
+		r.retained("found/a", `{"topic": "line/1"}`)
+		if got := owner(r); got != "z" {
+			t.Fatalf("%s has the topic", got)
+		}
+	}, with...)
+	with[0] = profile(t, gauges)
+	bubble(t, nil, func(r *rig) {
+		time.Sleep(time.Second)
+		if got := owner(r); got != "z" {
+			t.Errorf("%s has the topic after the restart", got)
+		}
+	}, with...)
+}
+
+// Announcements of one device that come together cost one BIND more, and one line.
+func TestAnnouncementsOfOneDeviceThatComeTogetherCostOneBind(t *testing.T) {
+	const ovens = `- name: oven
+  thing: ${id}
+  announce: {topic: "found/{id}/{part}", merge: true, define: '{"properties": fromPairs([[part, {"type": "NUMBER"}]])}'}
+  properties: {topic: "ovens/{id}/{property}", value: payload}
+`
+	bubble(t, map[string][]alwayson.Subscription{"oven-1": subs("heat")}, func(r *rig) {
+		r.live("found/oven-1/heat", "{}")
+		r.mustState("oven-1", bridge.StateReady)
+		rebinds := func() (n int) {
+			r.platform.mu.Lock()
+			defer r.platform.mu.Unlock()
+			for _, line := range r.platform.log {
+				if line == "rebind oven-1" {
+					n++
+				}
+			}
+			return n
+		}
+		for _, part := range []string{"door", "fan", "light"} {
+			r.live("found/oven-1/"+part, "{}")
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if n := rebinds(); n != 1 {
+			t.Errorf("it is bound anew %d times, want once", n)
+		}
+		if d, _ := r.b.Thing("oven-1"); len(d.Definitions.Properties) != 4 {
+			t.Errorf("%d properties", len(d.Definitions.Properties))
+		}
+	}, profile(t, ovens))
 }

@@ -142,10 +142,9 @@ func (b *Bridge) putLocked(d *mapping.Device) *thing {
 		t.bind = bind
 		b.byBind[foldName(bind)] = t
 	}
-	if !fresh && !sameDefinitions(t.device.Definitions, d.Definitions) {
-		t.rebind = true
-	}
+	redefined := !fresh && !sameDefinitions(t.device.Definitions, d.Definitions)
 	if t.leaving || fresh {
+		t.rebind = t.rebind || redefined
 		t.leaving = false
 		b.note(func() {
 			b.log.Info("device announced", "thing", d.Thing, "profile", d.Profile, "topic", mapping.TopicsText(d.Sources, " "))
@@ -153,8 +152,8 @@ func (b *Bridge) putLocked(d *mapping.Device) *thing {
 				b.log.Warn("the name has over 127 bytes, and parts of the platform may cut it", "thing", d.Thing)
 			}
 		})
-	} else if t.rebind {
-		b.note(func() { b.log.Info("device announced new definitions", "thing", d.Thing, "profile", d.Profile) })
+	} else if redefined {
+		b.redefinedLocked(t, d)
 	}
 	t.device = d
 	t.drainTill = time.Time{}
@@ -162,6 +161,27 @@ func (b *Bridge) putLocked(d *mapping.Device) *thing {
 		b.keeper.expireLaterLocked(t, d.ExpireAfter)
 	}
 	return t
+}
+
+// redefinedLocked has the Thing bound again, so that the platform reads what it has
+// now: at once where one announcement makes the device; where several do, which come
+// together, once for all that come within browseSoon.
+func (b *Bridge) redefinedLocked(t *thing, d *mapping.Device) {
+	if t.joining {
+		return
+	}
+	b.note(func() { b.log.Info("device announced new definitions", "thing", d.Thing, "profile", d.Profile) })
+	if len(d.Sources) < 2 && len(t.device.Sources) < 2 {
+		t.rebind = true
+		return
+	}
+	t.joining = true
+	b.timers.after(browseSoon, func() {
+		b.mu.Lock()
+		t.joining, t.rebind = false, true
+		b.mu.Unlock()
+		b.keeper.dirty(t.name)
+	})
 }
 
 // refusalError is a refusal with its metric label.

@@ -26,6 +26,7 @@ type thing struct {
 
 	told      string    // the platform name given to Platform.Want, "" none
 	rebind    bool      // ask the platform to look again at its definitions
+	joining   bool      // a rebind is planned, because one of several announcements said something new
 	browse    bool      // a rebind is planned, because a property came that nothing declared
 	browsed   time.Time // when the last such was
 	drainTill time.Time

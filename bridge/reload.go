@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -91,7 +92,8 @@ func (r *reload) prepare() {
 	}
 }
 
-// things lists the Things that are not about to leave, by name.
+// things lists the Things that are not about to leave, in the order in which they
+// came: who had a topic first has it still.
 func (r *reload) things() []*thing {
 	r.b.mu.Lock()
 	defer r.b.mu.Unlock()
@@ -101,7 +103,9 @@ func (r *reload) things() []*thing {
 			list = append(list, t)
 		}
 	}
-	slices.SortFunc(list, func(a, b *thing) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(list, func(a, b *thing) int {
+		return cmp.Or(cmp.Compare(a.device.Since(), b.device.Since()), strings.Compare(a.name, b.name))
+	})
 	return list
 }
 

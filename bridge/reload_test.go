@@ -439,3 +439,23 @@ func TestTwoHundredReloadsLeaveNothingBehind(t *testing.T) {
 		}
 	})
 }
+
+func TestATopicStaysItsFirstThingsOverAReload(t *testing.T) {
+	const gauges = `- name: gauge
+  thing: ${id}
+  allow_topics: ["line/#"]
+  announce: {topic: "found/{id}", define: '{"properties": {"v": {"type": "NUMBER", "topic": payload.topic}}}'}
+`
+	reloading(t, gauges, nil, func(r *reloader) {
+		r.retained("found/z", `{"topic": "line/1"}`)
+		time.Sleep(time.Second)
+		r.retained("found/a", `{"topic": "line/1"}`)
+		r.reload(strings.Replace(gauges, "line/#", "+/#", 1))
+		r.live("line/1", "5")
+		a, _ := r.b.Thing("a")
+		z, _ := r.b.Thing("z")
+		if len(a.Known) != 0 || len(z.Known) != 1 {
+			t.Errorf("a has %v, z has %v", a.Known, z.Known)
+		}
+	})
+}

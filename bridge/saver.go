@@ -1,12 +1,16 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"thingbridge/mapping"
 )
 
 // saver writes the registry to the Store on a goroutine of its own, so that a
@@ -196,6 +200,7 @@ func (b *Bridge) restore() error {
 	if b.opt.Store == nil {
 		return nil
 	}
+	var entries []savedThing
 	err := b.opt.Store.Load(func(key string, data []byte) error {
 		if name, ok := strings.CutPrefix(key, sentPrefix); ok {
 			if hashes := decodeSent(data); len(hashes) > 0 {
@@ -203,23 +208,40 @@ func (b *Bridge) restore() error {
 			}
 			return nil
 		}
-		if err := b.restoreThing(data); err != nil {
-			b.log.Warn("registry entry left out", "thing", key, "error", err)
-			b.problems.add("registry", fmt.Sprintf("%s: %v", key, err))
+		e := savedThing{key: strings.Clone(key), data: slices.Clone(data)}
+		if len(data) > 2 {
+			e.since = mapping.SavedSince(data[2:])
 		}
+		entries = append(entries, e)
 		return nil
 	})
+	slices.SortStableFunc(entries, func(a, b savedThing) int { return cmp.Compare(a.since, b.since) })
+	for i := range entries {
+		if err := b.restoreThing(entries[i].data); err != nil {
+			b.log.Warn("registry entry left out", "thing", entries[i].key, "error", err)
+			b.problems.add("registry", fmt.Sprintf("%s: %v", entries[i].key, err))
+		}
+		entries[i].data = nil
+	}
 	for _, t := range b.things {
 		b.recount(t) // only now are all parents there
 	}
 	return err
 }
 
+// savedThing is an entry of the Store. They are restored in the order in which the
+// Things came: who had a topic first has it still.
+type savedThing struct {
+	key   string
+	since int64
+	data  []byte
+}
+
 func (b *Bridge) restoreThing(data []byte) error {
 	if len(data) < 2 || data[0] != savedVersion {
 		return errors.New("unknown version of a saved Thing")
 	}
-	d, err := b.engine.Load().Restore(append([]byte(nil), data[2:]...))
+	d, err := b.engine.Load().Restore(data[2:])
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,14 @@ var errUnannounced = errors.New("no profile announces it any more")
 // in their order; the error says that none announces the device. Devices of a
 // profile that is the same in both Engines are adopted as they are.
 func (e *Engine) Adopt(from *Engine, d *Device) (*Device, error) {
+	adopted, err := e.adopt(from, d)
+	if err == nil {
+		adopted.since = d.since
+	}
+	return adopted, err
+}
+
+func (e *Engine) adopt(from *Engine, d *Device) (*Device, error) {
 	if len(d.Parts) == 0 {
 		return nil, fmt.Errorf("adopt thing %q: it has no announcements", d.Thing)
 	}

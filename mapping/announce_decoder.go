@@ -117,7 +117,7 @@ func (h *handler) decoderInput(r *rule, s *scope) *DecoderInput {
 }
 
 func (p *profile) decoderInput(topic string, payload []byte, s *scope) *DecoderInput {
-	in := &DecoderInput{Topic: topic, Payload: payload, Parameters: p.params, Beside: p.beside, Levels: make(map[string]string, len(s.names))}
+	in := &DecoderInput{Topic: topic, Payload: payload, Parameters: p.params, Beside: p.beside, Permits: p.permitsLearned, Levels: make(map[string]string, len(s.names))}
 	for i, n := range s.names {
 		in.Levels[n] = s.levels[i]
 	}

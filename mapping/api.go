@@ -209,6 +209,7 @@ type Device struct {
 	raw     string       // the thing template's text before ThingName
 	rules   *deviceRules // rules that came with the announcement; nil: none
 	quiet   bool         // a decoder says that the announcements are not its own word
+	since   int64        // when its Thing was Put first, in ms
 	defsKey [32]byte     // tells equal Definitions
 
 	inferred map[string]alwayson.BaseType // that Restore found
@@ -241,6 +242,10 @@ func TopicsText(topics []string, separator string) string {
 	}
 	return strings.Join(topics[:most-1], separator) + fmt.Sprintf("%sand %d more", separator, len(topics)-most+1)
 }
+
+// Since is when the device's Thing was Put first, in milliseconds. Devices are to be
+// restored, adopted and Put in that order: a topic that two want is the first one's.
+func (d *Device) Since() int64 { return d.since }
 
 // Var returns the remembered value called name, or nil.
 func (d *Device) Var(name string) any {

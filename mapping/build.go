@@ -84,11 +84,16 @@ func mergeVars(have, vars []Var) []Var {
 func (b *builder) build(name, raw string, parts []Part) (*Device, error) {
 	d := &Device{Profile: b.prof.name, Thing: name, raw: raw, Parts: parts, Retained: true}
 	scopes := make([]*scope, len(parts))
+	bare := &scope{prof: b.prof, dev: d, reply: b.e.opt.ReplyPrefix}
 	for i := range parts {
 		p := &parts[i]
 		d.Retained = d.Retained && p.Retained
 		if i == 0 || parts[i-1].Source != p.Source {
 			d.Sources = append(d.Sources, p.Source)
+		}
+		if p.made != nil && !b.prof.perDevice() {
+			scopes[i] = bare // nothing looks at the payload any more
+			continue
 		}
 		s, err := b.partScope(p)
 		if err != nil {
@@ -149,9 +154,6 @@ func (b *builder) partScope(p *Part) (*scope, error) {
 	}
 	msg := &message{topic: p.Source, retained: p.Retained, now: b.now}
 	s := &scope{prof: b.prof, msg: msg, names: r.pat.names, levels: levels, reply: b.e.opt.ReplyPrefix}
-	if p.made != nil && !b.prof.perDevice() {
-		return s, nil // nothing looks at the payload any more
-	}
 	in := Input{Topic: p.Source, Payload: p.Payload, Retained: p.Retained, Now: b.now}
 	if r.announce.each != nil {
 		msg.read(&in, "json", "", b.e.opt.Limits)

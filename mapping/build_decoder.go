@@ -118,7 +118,15 @@ func (e *Engine) make(prof *profile, thing string, f *Fragment, now time.Time) (
 	if d.rules != nil {
 		m.set = d.rules.ruleSet
 	}
+	for _, r := range m.set.rules {
+		if p := r.presence; p != nil {
+			p.key = r.pat.filter + "\x00" + p.group + "\x00" + p.online.textOf() + "\x00" + p.offline.textOf()
+		}
+	}
 	m.set.defs, m.parent = b.defs, d.Parent
+	for _, p := range b.problems {
+		m.skipped = append(m.skipped[:len(m.skipped):len(m.skipped)], p.text)
+	}
 	m.digest = sha256.Sum256(b.key)
 	return m, b.problems
 }
@@ -165,14 +173,13 @@ func (w *wholeParts) sharedAlready(r *rule) bool {
 	if r.kind != kindPresence {
 		return false
 	}
-	key := r.pat.filter + "\x00" + r.presence.group + "\x00" + r.presence.online.textOf() + "\x00" + r.presence.offline.textOf()
-	if w.shared[key] {
+	if w.shared[r.presence.key] {
 		return true
 	}
 	if w.shared == nil {
 		w.shared = map[string]bool{}
 	}
-	w.shared[key] = true
+	w.shared[r.presence.key] = true
 	return false
 }
 
@@ -284,24 +291,4 @@ func tellTaken(source string, taken map[string]bool) []string {
 		out = append(out, "the "+member+" of "+source+" is left out: another announcement of the device has that name")
 	}
 	return out
-}
-
-// withoutForeign takes out of a device's rules those whose topics belong to other
-// Things by now.
-func (e *Engine) withoutForeign(d *Device) {
-	if d.rules == nil {
-		return
-	}
-	b := builder{e: e, prof: e.profileOf(d.Profile)}
-	set := d.rules.ruleSet
-	set.rules = nil
-	for _, r := range d.rules.rules {
-		if b.foreign(d, r) {
-			d.Skipped = append(d.Skipped, b.problems[len(b.problems)-1].text)
-			b.problems = nil
-			continue
-		}
-		set.rules = append(set.rules, r)
-	}
-	d.rules = &deviceRules{set}
 }

@@ -83,9 +83,14 @@ func (b *builder) fragment(d *Device) {
 			b.fail(ReasonDefinition, "%s: %s", p.Path, p.Message)
 		}
 	}
+	calls := rules.calls[:0]
 	for _, c := range rules.calls {
 		c.id = b.prof.name + "/" + c.id
+		if !b.foreignCall(d, c.send) {
+			calls = append(calls, c)
+		}
 	}
+	rules.calls = calls
 	kept := rules.rules[:0]
 	for _, r := range rules.rules {
 		r.id = b.prof.name + "/" + r.id
@@ -164,30 +169,9 @@ func (t *template) saidTopic(s *scope) (text string, said bool, fault error) {
 	return pat.filter, true, nil
 }
 
-// foreign reports a rule whose topic is another Thing's: one that another
-// profile listens to, or that another device learned for its own values.
-func (b *builder) foreign(d *Device, r *rule) bool {
-	if r.kind == kindPresence {
-		return false // devices behind one gateway share it
-	}
-	for _, ent := range b.e.static.Match(r.pat.filter, nil) {
-		if ent.rule.prof != b.prof {
-			b.fail(ReasonIdentity, "the topic %s belongs to the profile %s", r.pat.filter, ent.rule.prof.name)
-			return true
-		}
-	}
-	for _, ent := range b.e.dynamic.Match(r.pat.filter, nil) {
-		if ent.state.dev.Thing != d.Thing && ent.rule.kind != kindPresence {
-			b.fail(ReasonIdentity, "the topic %s belongs to the Thing %s", r.pat.filter, ent.state.dev.Thing)
-			return true
-		}
-	}
-	return false
-}
-
 // permitted checks a topic that came with an announcement.
 func (l *profileLoader) permitted(f field, topic string) bool {
-	if l.prof.allowTopics != nil && l.prof.permits(topic) {
+	if l.prof.permitsLearned(topic) {
 		return true
 	}
 	l.fail(f, "a topic under the profile's allow_topics", "the topic %q must not be used", shorten(topic, 80))

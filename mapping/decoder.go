@@ -41,6 +41,8 @@ type DecoderInput struct {
 	Value      any               // decoded by the announcement's format; nil if it is not of it
 	Parameters map[string]any    // the profile's, not to be changed
 	Beside     []string          // the decoders of the other profiles; not to be changed
+	// Permits reports whether the profile's allow_topics let a topic be used.
+	Permits func(topic string) bool
 }
 
 // Fragment is what one announcement says of one Thing. Several announcements

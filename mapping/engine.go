@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"time"
 
 	"thingbridge/edge/alwayson"
 )
@@ -23,6 +24,7 @@ type Engine struct {
 	filters []string
 	filled  map[*rule]*pattern    // of announce rules with ${bridge.reply}; never changed
 	heard   map[*profile][]string // whatever devices there are; never changed
+	sendsTo Matcher[*profile]     // topics that profiles send to; never changed
 
 	mu      sync.RWMutex // guards the following
 	things  map[string]*deviceState
@@ -30,8 +32,9 @@ type Engine struct {
 	index   map[indexKey][]*deviceState
 	sources map[string][]*deviceState // by announcing topic, where the topic does not name the Thing
 	dynamic Matcher[*entry]
-	refs    map[string]int     // subscriptions of dynamic filters
-	late    map[string]*Device // announced, but not Put yet: Defer
+	refs    map[string]int            // subscriptions of dynamic filters
+	sends   map[string][]*deviceState // by the topics that their own calls send to
+	late    map[string]*Device        // announced, but not Put yet: Defer
 	defs    map[[sha256.Size]byte]*internedDefinitions
 
 	gatherMu    sync.Mutex // guards the following; may be taken under mu
@@ -65,7 +68,8 @@ func NewEngine(p *Profiles, opt Options) *Engine {
 	e := &Engine{
 		p: p, opt: opt.withDefaults(), things: map[string]*deviceState{}, folded: map[string]*deviceState{},
 		index: map[indexKey][]*deviceState{}, sources: map[string][]*deviceState{}, refs: map[string]int{}, filled: map[*rule]*pattern{},
-		heard: map[*profile][]string{}, late: map[string]*Device{}, defs: map[[sha256.Size]byte]*internedDefinitions{},
+		heard: map[*profile][]string{}, late: map[string]*Device{}, sends: map[string][]*deviceState{},
+		defs: map[[sha256.Size]byte]*internedDefinitions{},
 	}
 	for _, prof := range p.profiles {
 		for _, list := range [][]*rule{prof.announces, prof.rules} {
@@ -73,6 +77,9 @@ func NewEngine(p *Profiles, opt Options) *Engine {
 				e.listenStatic(r)
 			}
 		}
+	}
+	for _, prof := range p.profiles {
+		e.listenSends(prof)
 	}
 	e.filters = minimalFilters(e.filters)
 	return e
@@ -133,6 +140,12 @@ func (e *Engine) Put(d *Device) (Change, error) {
 		e.withoutForeign(d) // others may have been Put since it was announced
 	}
 	st := &deviceState{dev: d, prof: prof, inferred: maps.Clone(d.inferred)}
+	switch {
+	case have != nil:
+		d.since = have.dev.since
+	case d.since == 0:
+		d.since = time.Now().UnixMilli()
+	}
 	if have != nil {
 		have.mu.Lock()
 		st.offline = maps.Clone(have.offline)
@@ -276,8 +289,10 @@ func (e *Engine) bind(st *deviceState) []*entry {
 		out = append(out, &entry{rule: r, pat: pat, state: st})
 	}
 	if st.dev.rules != nil {
-		for _, r := range st.dev.rules.rules {
-			out = append(out, &entry{rule: r, pat: r.pat, state: st})
+		slab := make([]entry, len(st.dev.rules.rules))
+		for i, r := range st.dev.rules.rules {
+			slab[i] = entry{rule: r, pat: r.pat, state: st}
+			out = append(out, &slab[i])
 		}
 	}
 	return out
@@ -295,6 +310,10 @@ func (p *profile) permits(topic string) bool {
 	}
 	return false
 }
+
+// permitsLearned is permits for topics that a decoder brings: there are none
+// without allow_topics.
+func (p *profile) permitsLearned(topic string) bool { return p.allowTopics != nil && p.permits(topic) }
 
 func (p *pattern) showBraces() {
 	p.filter = showBraces.Replace(p.filter)
@@ -322,6 +341,7 @@ func (e *Engine) link(st *deviceState, fold string) {
 		e.dynamic.Add(ent.pat.filter, ent)
 		e.refs[ent.pat.filter]++
 	}
+	st.own(func(topic string) { e.sends[topic] = append(e.sends[topic], st) })
 	if in := e.defs[st.dev.defsKey]; in != nil {
 		in.refs++
 	} else {
@@ -345,6 +365,7 @@ func (e *Engine) unlink(st *deviceState) {
 			delete(e.refs, ent.pat.filter)
 		}
 	}
+	st.own(func(topic string) { dropState(e.sends, topic, st) })
 	if in := e.defs[st.dev.defsKey]; in != nil {
 		if in.refs--; in.refs <= 0 {
 			delete(e.defs, st.dev.defsKey)

@@ -356,6 +356,9 @@ func (c *collector) convert(name string, v any, rule *valueRule, s *scope) (alwa
 		def = &p.FieldDefinition
 	} else if rule != nil && rule.def != nil {
 		def = &rule.def.FieldDefinition
+		if !c.st.note(name, def.Type, c.h.e.opt.Limits.DefinitionsPerThing) {
+			return alwayson.Value{}, ReasonTooLarge, errTooMany(c.h.e.opt.Limits.DefinitionsPerThing)
+		}
 	} else if rule != nil && rule.typeExpr != nil {
 		t, err := s.eval(rule.typeExpr)
 		text, _ := t.(string)
@@ -365,6 +368,9 @@ func (c *collector) convert(name string, v any, rule *valueRule, s *scope) (alwa
 		}
 		if ok {
 			def = &alwayson.FieldDefinition{Type: base}
+			if !c.st.note(name, base, c.h.e.opt.Limits.DefinitionsPerThing) {
+				return alwayson.Value{}, ReasonTooLarge, errTooMany(c.h.e.opt.Limits.DefinitionsPerThing)
+			}
 		}
 	}
 	if def == nil {
@@ -394,18 +400,36 @@ func (st *deviceState) infer(name string, v any, limit int) (alwayson.Value, Rea
 	if !known {
 		if len(st.inferred)+st.dev.Definitions.count() >= limit {
 			st.mu.Unlock()
-			return alwayson.Value{}, ReasonTooLarge, fmt.Errorf("the Thing has %d properties already", limit)
+			return alwayson.Value{}, ReasonTooLarge, errTooMany(limit)
 		}
 		t = inferType(v)
-		if st.inferred == nil {
-			st.inferred = make(map[string]alwayson.BaseType, 1)
-		}
-		st.inferred[name] = t
+		st.noteLocked(name, t)
 	}
 	st.mu.Unlock()
 	def := alwayson.FieldDefinition{Type: t}
 	out, err := Convert(&def, v)
 	return out, ReasonType, err
+}
+
+func errTooMany(limit int) error { return fmt.Errorf("the Thing has %d properties already", limit) }
+
+// note remembers a property that a rule types and whose name came with the message,
+// so that the platform can browse it; false when there are too many.
+func (st *deviceState) note(name string, t alwayson.BaseType, limit int) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if _, known := st.inferred[name]; !known && len(st.inferred)+st.dev.Definitions.count() >= limit {
+		return false
+	}
+	st.noteLocked(name, t)
+	return true
+}
+
+func (st *deviceState) noteLocked(name string, t alwayson.BaseType) {
+	if st.inferred == nil {
+		st.inferred = make(map[string]alwayson.BaseType, 1)
+	}
+	st.inferred[name] = t
 }
 
 func (c *collector) finish() {

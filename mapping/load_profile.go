@@ -352,7 +352,7 @@ func (l *profileLoader) signature(common []string) int {
 func (l *profileLoader) warnUnused(fields map[string]field) {
 	params, order := l.object(fields["parameters"])
 	for _, name := range order {
-		if !l.used[name] {
+		if !l.used[name] && l.prof.decoder == nil { // a decoder sees them all
 			l.warn(params[name], "the parameter %q is never used", name)
 		}
 	}

@@ -210,3 +210,40 @@ func TestAnnouncingTheSameAgainSharesTheDevice(t *testing.T) {
 		t.Errorf("equal definitions are not shared: %+v", b)
 	}
 }
+
+// What a rule types by an expression, or for names that come with the message, is
+// browsed as well as what it declares.
+func TestTypedPropertiesWhoseNamesComeWithTheMessageAreBrowsed(t *testing.T) {
+	e := engine(t, profileOf(`
+thing: ${id}
+announce: x/{id}
+properties:
+  - {topic: "x/{id}/raw/{property}", value: payload, type: NUMBER}
+  - {topic: "x/{id}/typed/{name}", property: =name, value: payload, type: '=name == "n" ? "INTEGER" : "STRING"'}
+`))
+	put(t, e, "x/a", "{}")
+	for _, topic := range []string{"x/a/raw/flow", "x/a/typed/n", "x/a/typed/s"} {
+		put(t, e, topic, "5")
+	}
+	got := ""
+	for _, p := range e.Metadata("a").Properties {
+		got += fmt.Sprintf("%s %s, ", p.Name, p.Type)
+	}
+	if got != "flow NUMBER, n INTEGER, s STRING, " {
+		t.Error(got)
+	}
+	few, problems := load(t, profileOf(`
+thing: ${id}
+announce: x/{id}
+properties: {topic: "x/{id}/raw/{property}", value: payload, type: NUMBER}
+`))
+	if few == nil {
+		t.Fatal(problems)
+	}
+	limited := mapping.NewEngine(few, mapping.Options{Limits: mapping.Limits{DefinitionsPerThing: 1}})
+	put(t, limited, "x/a", "{}")
+	put(t, limited, "x/a/raw/one", "1")
+	if got := show(put(t, limited, "x/a/raw/two", "2")); !strings.Contains(got, "too_large") {
+		t.Error(got)
+	}
+}

@@ -173,6 +173,7 @@ type presenceRule struct {
 	all, decides          bool
 	group                 string // rules of one group speak together; "": alone
 	need                  string // of a group: all, any or latest
+	key                   string // tells equal ones, where they came with whole fragments
 }
 
 type propertyRule struct {

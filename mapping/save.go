@@ -18,6 +18,7 @@ type savedDevice struct {
 	Thing   string      `json:"thing"`
 	Raw     string      `json:"raw,omitempty"`
 	Parts   []savedPart `json:"parts"`
+	Since   int64       `json:"since,omitempty"` // see SavedSince
 
 	// Inferred are the types of the properties that nothing declares, by name.
 	Inferred map[string]string `json:"inferred,omitempty"`
@@ -38,7 +39,7 @@ func (e *Engine) Save(thing string) ([]byte, error) {
 	if st == nil {
 		return nil, fmt.Errorf("save %q: no such device", thing)
 	}
-	d := savedDevice{Version: savedVersion, Profile: st.dev.Profile, Thing: st.dev.Thing}
+	d := savedDevice{Version: savedVersion, Profile: st.dev.Profile, Thing: st.dev.Thing, Since: st.dev.since}
 	if st.dev.raw != st.dev.Thing {
 		d.Raw = st.dev.raw
 	}
@@ -47,6 +48,15 @@ func (e *Engine) Save(thing string) ([]byte, error) {
 	}
 	d.Inferred = st.savedTypes()
 	return json.Marshal(d)
+}
+
+// SavedSince gives Device.Since of what Save gave.
+func SavedSince(data []byte) int64 {
+	var d struct {
+		Since int64 `json:"since"`
+	}
+	_ = json.Unmarshal(data, &d) // Restore says what is wrong with it
+	return d.Since
 }
 
 func (st *deviceState) savedTypes() map[string]string {
@@ -122,6 +132,7 @@ func (e *Engine) Restore(data []byte) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("restore thing %q: %w", saved.Thing, err)
 	}
+	d.since = saved.Since
 	if len(saved.Inferred) > 0 {
 		d.inferred = restoredTypes(d, saved.Inferred, e.opt.Limits.DefinitionsPerThing)
 	}
