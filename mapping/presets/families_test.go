@@ -148,3 +148,24 @@ func FuzzShellyGen1Announcements(f *testing.F) {
 			return strings.HasPrefix(topic, "shellies/") && !strings.Contains(topic, "//")
 		}}).fuzz(f)
 }
+
+// FuzzHomeAssistantAnnouncements feeds both forms, of the decoders that both
+// presets have.
+func FuzzHomeAssistantAnnouncements(f *testing.F) {
+	for _, preset := range []string{"homeassistant", "esphome"} {
+		(&family{preset: preset}).seed(f)
+	}
+	sends := func(topic string) bool {
+		return !strings.HasPrefix(topic, "thingbridge/") && !strings.HasPrefix(topic, "$") && topic != "homeassistant/status" &&
+			(!strings.HasPrefix(topic, "homeassistant/") || !strings.HasSuffix(topic, "/config"))
+	}
+	topics := []string{"homeassistant/device/x/config", "homeassistant/sensor/n/x/config", "homeassistant/light/x/config",
+		"homeassistant/device/x/config", "esphome/discover/n"}
+	one := &family{preset: "homeassistant", topics: topics, values: []string{"x/s", "kitchen/light/lamp/state"}, sends: sends}
+	two := &family{preset: "esphome", topics: topics, values: one.values, sends: sends}
+	p, q := one.profiles(f), two.profiles(f)
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		one.try(t, p, first, second)
+		two.try(t, q, first, second)
+	})
+}

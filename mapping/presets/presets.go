@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 
+	_ "thingbridge/mapping/hass"      // the decoders homeassistant and esphome
 	_ "thingbridge/mapping/sparkplug" // what the preset sparkplug-b names
 )
 
