@@ -120,3 +120,28 @@ func TestAStateIsSaidOnceAllIsSubscribed(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsBetweenMessagesComesInItsPlace(t *testing.T) {
+	in := newInbox(10, 1000, nil)
+	var order []string
+	in.push(&bridge.Message{Topic: "first"})
+	in.between(func() { order = append(order, "between") })
+	in.push(&bridge.Message{Topic: "second"})
+	for range 3 {
+		m, ok := in.take()
+		switch {
+		case !ok:
+			t.Fatal("the inbox is empty")
+		case m.do != nil:
+			m.do()
+		default:
+			order = append(order, m.Topic)
+		}
+	}
+	if got := strings.Join(order, " "); got != "first between second" {
+		t.Errorf("%s", got)
+	}
+	if messages, bytes := in.depth(); messages != 0 || bytes != 0 {
+		t.Errorf("%d entries of %d bytes are left", messages, bytes)
+	}
+}

@@ -33,7 +33,7 @@ func explainCommand() *cobra.Command {
 		Args: cobra.RangeArgs(1, 2),
 	}
 	configFlags(cmd)
-	cmd.Flags().StringArrayVar(&announced, "announce", nil, "a message that comes before, 'TOPIC PAYLOAD'; may be repeated")
+	cmd.Flags().StringArrayVar(&announced, "announce", nil, "a message that comes before, 'TOPIC PAYLOAD' or 'TOPIC @FILE'; may be repeated")
 	cmd.Flags().BoolVar(&retained, "retained", false, "the message is delivered as a retained one")
 	cmd.RunE = action(func(cmd *cobra.Command, args []string) error {
 		payload, err := payloadOf(cmd.InOrStdin(), args)
@@ -44,13 +44,13 @@ func explainCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		x := explainer{engine, engine.Sessions()}
 		for _, message := range announced {
-			topic, payload, _ := strings.Cut(message, " ")
-			if err := hear(engine, &mapping.Input{Topic: topic, Payload: []byte(payload), Retained: true, Now: time.Now()}); err != nil {
+			if err := x.announce(message); err != nil {
 				return fmt.Errorf("--announce %q: %w", message, err)
 			}
 		}
-		return explain(cmd.OutOrStdout(), engine, &mapping.Input{Topic: args[0], Payload: payload, Retained: retained, Now: time.Now()})
+		return x.explain(cmd.OutOrStdout(), &mapping.Input{Topic: args[0], Payload: payload, Retained: retained, Now: time.Now()})
 	})
 	return cmd
 }

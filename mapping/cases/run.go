@@ -155,7 +155,7 @@ func (c *run) ask(occasion, thing string, ofThing bool) error {
 		if a.Every > 0 {
 			again = "every " + a.Every.String()
 		}
-		c.say("%s", strings.TrimRight(fmt.Sprintf("ask %s: %s %s", again, a.Topic, showPayload(a.Payload)), " "))
+		c.say("%s", strings.TrimRight(fmt.Sprintf("ask %s: %s %s", again, a.Topic, ShowPayload(a.Payload)), " "))
 	}
 	return nil
 }

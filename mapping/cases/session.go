@@ -33,12 +33,12 @@ func (c *run) sent(verb string, p mapping.Publication) {
 	if p.AtMostOnce {
 		verb += " (QoS 0)"
 	}
-	c.say("%s", strings.TrimRight(verb+" "+p.Topic+" "+showPayload(p.Payload), " "))
+	c.say("%s", strings.TrimRight(verb+" "+p.Topic+" "+ShowPayload(p.Payload), " "))
 }
 
-// showPayload shows text as it is, Sparkplug by its metrics, and other bytes as a
+// ShowPayload shows text as it is, Sparkplug by its metrics, and other bytes as a
 // step bytes has them.
-func showPayload(payload []byte) string {
+func ShowPayload(payload []byte) string {
 	binary := func(r rune) bool { return unicode.IsControl(r) && !unicode.IsSpace(r) }
 	if utf8.Valid(payload) && !strings.ContainsFunc(string(payload), binary) {
 		return string(payload)
