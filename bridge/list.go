@@ -8,7 +8,7 @@ import (
 )
 
 // Order is what a list of Things is sorted by; Things that are equal in it are
-// sorted by name.
+// sorted by name, upwards.
 type Order string
 
 // Orders.
@@ -108,11 +108,15 @@ func (b *Bridge) Select(q Selection) Selected {
 		}
 	}
 	out.Total = len(list)
+	sign, names := 1, 1
+	if q.Reverse {
+		sign = -1
+	}
+	if q.Order == ByName || q.Order == "" {
+		names = sign
+	}
 	slices.SortFunc(list, func(a, b listed) int {
-		if q.Reverse {
-			a, b = b, a
-		}
-		return cmp.Or(cmp.Compare(a.num, b.num), strings.Compare(a.text, b.text), strings.Compare(a.name, b.name))
+		return cmp.Or(sign*cmp.Compare(a.num, b.num), sign*strings.Compare(a.text, b.text), names*strings.Compare(a.name, b.name))
 	})
 	list = list[min(q.Offset, len(list)):]
 	if q.Limit > 0 {

@@ -102,7 +102,7 @@ func (s consoleSource) Status() any {
 		AllowCalls: conf.Console.AllowCalls,
 	}
 	if p.RTT > 0 {
-		answer.Platform.RTT = p.RTT.String()
+		answer.Platform.RTT = p.RTT.Round(10 * time.Microsecond).String()
 	}
 	if o.Err != nil {
 		answer.Outbox.Error = o.Err.Error()

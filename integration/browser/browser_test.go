@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
@@ -76,7 +77,7 @@ func newTab(t *testing.T) *tab {
 	t.Helper()
 	path := browser(t)
 	b := &tab{t: t}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	t.Cleanup(cancel)
 	ctx, stop := chromedp.NewContext(ctx,
 		chromedp.WithAllocatorOptions(chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(1280, 900)),
@@ -184,9 +185,27 @@ func (b *tab) click(selector, text string) {
 	}
 }
 
-func (b *tab) typeInto(id, text string) {
+// typeInto replaces what stands in a field; keys are pressed after it.
+func (b *tab) typeInto(id, text string, keys ...string) {
 	b.t.Helper()
-	b.do(chromedp.Focus(chromedp.ID(id)), chromedp.SendKeys(chromedp.ID(id), text))
+	b.until("the field "+id, fmt.Sprintf("(() => { const e = document.getElementById(%q); e?.focus(); e?.select?.(); return document.activeElement === e && e !== null })()", id))
+	b.insert(text)
+	b.press(keys...)
+}
+
+// insert types text where the focus is.
+func (b *tab) insert(text string) {
+	b.t.Helper()
+	if _, err := chromedp.Call(b.ctx, input.InsertText, input.InsertTextParams{Text: text}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *tab) press(keys ...string) {
+	b.t.Helper()
+	for _, k := range keys {
+		b.do(chromedp.KeyEvent(k))
+	}
 }
 
 // shot keeps a picture of the whole page.

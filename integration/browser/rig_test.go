@@ -21,7 +21,7 @@ import (
 	"thingbridge/edge/simulator"
 )
 
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // rig is a real bridge, in a process of its own, between a broker and a platform.
 type rig struct {
