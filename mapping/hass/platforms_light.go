@@ -81,73 +81,77 @@ func (c *component) brightnessSwitch(scale any) {
 
 // jsonLight has one topic with an object for the state, and one for commands.
 func (c *component) jsonLight() {
-	from := c.source("state_topic")
-	if from != nil {
-		from.format = "json"
+	l := jsonLight{component: c, from: c.source("state_topic"), topic: c.topic("command_topic")}
+	if l.from != nil {
+		l.from.format = "json"
 	}
-	topic := c.topic("command_topic")
-	member := func(suffix, key string, definition map[string]any, command string) {
-		var s *source
-		var to *sink
-		if from != nil {
-			copied := *from
-			s = &copied
-			s.when = "payload." + key + " != nil"
-		}
-		if topic != "" && command != "" {
-			to = &sink{topic, command}
-		}
-		c.property(suffix, definition, s, "payload."+key, to, false)
-	}
-	value := `payload.state == "ON" ? true : payload.state == "OFF" ? false : nil`
-	var s *source
-	var to *sink
-	if from != nil {
-		copied := *from
-		s = &copied
-		s.when = "payload.state != nil"
-	}
-	if topic != "" {
-		to = &sink{topic, `{"state": ${value ? "ON" : "OFF"}}`}
-	}
-	c.property("", map[string]any{"type": "BOOLEAN"}, s, value, to, false)
+	l.member("", "state", map[string]any{"type": "BOOLEAN"}, `payload.state == "ON" ? true : payload.state == "OFF" ? false : nil`, `{"state": ${value ? "ON" : "OFF"}}`)
 	modes, _ := c.words("supported_color_modes").([]any)
-	has := func(names ...string) bool {
-		for _, m := range modes {
-			for _, n := range names {
-				if m == n {
-					return true
-				}
-			}
-		}
-		return false
+	number := func(most any) map[string]any { return map[string]any{"type": "NUMBER", "min": 0, "max": most} }
+	if c.flag("brightness") || len(modes) > 0 && !(len(modes) == 1 && modes[0] == "onoff") {
+		l.settable("brightness", number(c.amount("brightness_scale", 255)))
 	}
-	dims := c.flag("brightness") || len(modes) > 0 && !(len(modes) == 1 && has("onoff"))
-	if dims {
-		member("brightness", "brightness", map[string]any{"type": "NUMBER", "min": 0, "max": c.amount("brightness_scale", 255)}, `{"state": "ON", "brightness": ${value}}`)
+	if c.flag("color_temp") || oneOf(modes, "color_temp") {
+		l.settable("color_temp", map[string]any{"type": "NUMBER"})
 	}
-	if has("color_temp") || c.flag("color_temp") {
-		member("color_temp", "color_temp", map[string]any{"type": "NUMBER"}, `{"state": "ON", "color_temp": ${value}}`)
+	if oneOf(modes, "rgb", "rgbw", "rgbww", "hs", "xy") {
+		l.settable("color", map[string]any{"type": "JSON"})
 	}
-	if has("rgb", "rgbw", "rgbww", "hs", "xy") {
-		member("color", "color", map[string]any{"type": "JSON"}, `{"state": "ON", "color": ${value}}`)
-	}
-	if has("white") {
-		member("white", "white", map[string]any{"type": "NUMBER", "min": 0, "max": c.amount("white_scale", 255)}, `{"state": "ON", "white": ${value}}`)
+	if oneOf(modes, "white") {
+		l.settable("white", number(c.amount("white_scale", 255)))
 	}
 	if len(modes) > 0 {
-		member("color_mode", "color_mode", map[string]any{"type": "STRING"}, "")
+		l.member("color_mode", "color_mode", map[string]any{"type": "STRING"}, "payload.color_mode", "")
 	}
 	if c.flag("effect") || c.config["effect_list"] != nil {
-		member("effect", "effect", map[string]any{"type": "STRING", "values": c.words("effect_list")}, `{"state": "ON", "effect": ${value}}`)
+		l.settable("effect", map[string]any{"type": "STRING", "values": c.words("effect_list")})
 	}
-	if topic != "" && c.toggles {
-		c.service("Toggle", "Toggle", nil, &sink{topic, `{"state": "TOGGLE"}`})
+	if l.topic == "" {
+		return
 	}
-	if topic != "" {
-		c.service("Command", "sends an object as it is, for example with a transition", map[string]any{"command": map[string]any{"type": "JSON", "required": true}},
-			&sink{topic, "${toJSON(inputs.command)}"})
+	if c.toggles {
+		c.service("Toggle", "Toggle", nil, &sink{l.topic, `{"state": "TOGGLE"}`})
 	}
+	c.service("Command", "sends an object as it is, for example with a transition", map[string]any{"command": map[string]any{"type": "JSON", "required": true}},
+		&sink{l.topic, "${toJSON(inputs.command)}"})
+}
+
+func oneOf(list []any, names ...string) bool {
+	for _, item := range list {
+		for _, name := range names {
+			if item == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// jsonLight is a light whose values are members of one object.
+type jsonLight struct {
+	*component
+	from  *source
+	topic string // of commands; "" there are none
+}
+
+// member declares one value, where a message has it; command "" is none.
+func (l *jsonLight) member(suffix, key string, definition map[string]any, value, command string) {
+	var s *source
+	var to *sink
+	if l.from != nil {
+		copied := *l.from
+		s = &copied
+		s.when = "payload." + key + " != nil"
+	}
+	if l.topic != "" && command != "" {
+		to = &sink{l.topic, command}
+	}
+	l.property(suffix, definition, s, value, to, false)
+}
+
+// settable declares a value that is written by its own name, and switches the light on.
+func (l *jsonLight) settable(key string, definition map[string]any) {
+	l.member(key, key, definition, "payload."+key, `{"state": "ON", "`+key+`": ${value}}`)
 }
 
 // templateLight has templates for what is sent and what is received.
