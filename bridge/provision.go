@@ -65,6 +65,14 @@ type provisioner struct {
 	running int
 }
 
+// Provisioning is how many Things are being created on the platform, or wait for it.
+func (b *Bridge) Provisioning() int {
+	p := b.prov
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.queue) + p.running
+}
+
 func newProvisioner(b *Bridge) *provisioner { return &provisioner{b: b} }
 
 // bound looks later whether a bound Thing was synchronised: a name with no

@@ -38,6 +38,7 @@ type app struct {
 	bus      *mqttbus.Bus
 	client   *edge.Client
 	own      *ownthing.Self
+	progress *progress // nil: none
 	consoles *consoles
 	rests    *rests
 	edges    *edgethings.Manager // nil: not enabled
@@ -56,6 +57,10 @@ type waitingQueue interface {
 type appOptions struct {
 	// watch stands between the platform side and the bridge; nil: nothing does.
 	watch func(edge.Handler) edge.Handler
+	// live is the terminal that shows long work; nil: the log does. progress says
+	// whether it is told at all.
+	live     *liveWriter
+	progress bool
 	// logs changes the log that newApp is given; nil: its level and form stay.
 	logs *logControl
 	// source is where the configuration is read again, and hangup the signal to do
@@ -105,6 +110,7 @@ func newApp(c *config.Config, log *slog.Logger, opt appOptions) (_ *app, err err
 		}
 		handler = a.edges
 	}
+	a.reserveOwn("", c.Platform.Gateway.Name)
 	a.own = ownthing.New(selfOptions(c, a, handler))
 	if a.client, err = edge.NewClient(edgeOptions(c, a), a.own); err != nil {
 		return nil, fmt.Errorf("platform: %w", err)
@@ -126,6 +132,9 @@ func newApp(c *config.Config, log *slog.Logger, opt appOptions) (_ *app, err err
 		if a.rests.present, err = newREST(c, a); err != nil {
 			return nil, err
 		}
+	}
+	if opt.progress {
+		a.progress = newProgress(a, opt.live)
 	}
 	a.addParts()
 	return a, nil
@@ -154,6 +163,9 @@ func (a *app) run(ctx context.Context) error {
 	start("platform", sides, a.client.Run)
 	start("own thing", work, a.own.Run)
 	start("history", sides, a.history.Run)
+	if a.progress != nil {
+		start("progress", work, a.progress.run)
+	}
 	start("console", sides, a.consoles.run)
 	start("rest", sides, a.rests.run)
 	if a.reload.enabled {

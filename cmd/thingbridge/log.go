@@ -141,6 +141,9 @@ func inWords(_ []string, a slog.Attr) slog.Attr {
 }
 
 func isTerminal(w io.Writer) bool {
+	if live, ok := w.(*liveWriter); ok {
+		w = live.out
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return false

@@ -22,6 +22,24 @@ func boundAsItself(c *config.Config) string {
 	return c.Platform.Gateway.Name
 }
 
+// reserveOwn keeps the name of the bridge's own Thing from devices, instead of
+// the one that it had before.
+func (a *app) reserveOwn(before, name string) {
+	if before == name {
+		return
+	}
+	if before != "" {
+		a.bridge.Release(before)
+	}
+	if name == "" {
+		return
+	}
+	err := a.bridge.Reserve(name, "the bridge itself (platform.gateway.name)")
+	if _, taken := a.bridge.Thing(name); err != nil && taken { // else no device can get it anyway
+		a.log.Warn("the bridge's own thing has a device's name; choose another platform.gateway.name", "thing", name, "error", err)
+	}
+}
+
 func selfOptions(c *config.Config, a *app, next edge.Handler) ownthing.Options {
 	figures := figureSource{app: a, started: time.Now()}
 	return ownthing.Options{

@@ -34,6 +34,9 @@ func TestTheBridgeIsAThingOfThePlatform(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if err := a.bridge.Reserve(gateway.Name, "a device"); err == nil || !strings.Contains(err.Error(), "the bridge itself") {
+				t.Errorf("a device may have the name of the bridge's own Thing: %v", err)
+			}
 			ctx, stop := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() { done <- a.run(ctx) }()

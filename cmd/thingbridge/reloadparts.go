@@ -68,6 +68,7 @@ func (a *app) preparePlatform(old, now *config.Config) (change, error) {
 	return change{apply: func() {
 		// The options were checked.
 		_ = a.client.Reconfigure(opt)
+		a.reserveOwn(old.Platform.Gateway.Name, now.Platform.Gateway.Name)
 		a.own.Rename(now.Platform.Gateway.Name)
 		if was, is := boundAsItself(old), boundAsItself(now); was != is {
 			if was != "" {

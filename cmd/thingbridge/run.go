@@ -26,12 +26,18 @@ func runCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		log, logs := newLog(cmd.ErrOrStderr(), c.Log)
+		out := cmd.ErrOrStderr()
+		var live *liveWriter
+		if isTerminal(out) {
+			live = &liveWriter{out: out}
+			out = live
+		}
+		log, logs := newLog(out, c.Log)
 		log.Info("thingbridge starts", "version", version, "config", c.File, "client_id", c.MQTT.ClientID,
 			"platform", c.Platform.URL, "data_dir", c.DataDir)
 		hangup, end := onSignals(log, logs)
 		defer end()
-		a, err := newApp(c, log, appOptions{logs: logs, hangup: hangup, source: &config.Options{File: c.File, Flags: cmd.Flags()}})
+		a, err := newApp(c, log, appOptions{logs: logs, live: live, progress: true, hangup: hangup, source: &config.Options{File: c.File, Flags: cmd.Flags()}})
 		if err != nil {
 			log.Error("thingbridge cannot start", "error", err)
 			return &failure{}
