@@ -102,8 +102,8 @@
 //     allow_topics may it also hold topic, value, write, read (in a property),
 //     request, reply, fail (in a service), presence, leave, writes, reads, ask,
 //     parent, expire_after and queue. Topics there are literal, hold no
-//     wildcard, lie under allow_topics, and are never ones that another profile
-//     hears or another device brought; a shared presence topic may be.
+//     wildcard, lie under allow_topics, and are never ones that another profile or
+//     another device hears or is sent to; a shared presence topic may be.
 //   - properties take `history` (an expression: the values are of the past, the
 //     present ones stay) and `absent: keep` (no value keeps the last one, with the
 //     quality that quality says). A property's `single: true` has written numbers
