@@ -76,6 +76,9 @@ func (b *Bridge) Reload(opt Options) Reloaded {
 		b.leave(g.t.name, g.why, "", func(error) {})
 		r.count.Left++
 	}
+	if r.next == r.old {
+		r.count.Same = len(r.things())
+	}
 	r.rename()
 	r.wake(opt.ClientID)
 	return r.count
@@ -167,6 +170,7 @@ func (r *reload) rename() {
 		if r.next.Device(a.to.Thing) == a.to {
 			r.next.TakeOver(r.old, a.t.name, a.to.Thing)
 			r.count.Renamed++
+			r.count.Left--
 		}
 	}
 }

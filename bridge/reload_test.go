@@ -216,7 +216,7 @@ func TestADeviceGoesOverToItsNewName(t *testing.T) {
 	reloading(t, pumps, model("acme-1", "pump-1"), func(r *reloader) {
 		r.live("acme/1/hello", `{}`)
 		r.live("acme/1/status", "offline")
-		if n := r.reload(other); n != (bridge.Reloaded{Renamed: 1, Left: 1}) {
+		if n := r.reload(other); n != (bridge.Reloaded{Renamed: 1}) {
 			t.Errorf("%+v", n)
 		}
 		r.mustState("acme-1", "forgotten")

@@ -48,9 +48,10 @@ type reloader struct {
 	hangup <-chan os.Signal // SIGHUP; nil: nobody listens for it
 	asks   chan askReload   // from the console
 
-	mu    sync.Mutex // one reload at a time; guards the following
-	parts []namedPart
-	tried string // what the newest reload found in the file
+	mu     sync.Mutex // one reload at a time; guards the following
+	parts  []namedPart
+	tried  string          // what the newest reload found in the file
+	warned map[string]bool // the warnings of the configuration in force that were logged
 
 	stateMu sync.Mutex // guards the following
 	state   reloadState
@@ -156,11 +157,22 @@ func (r *reloader) take(why string, f found) reloadOutcome {
 	out.OK = len(out.Problems) == 0
 	r.note(c, out)
 	if out.OK {
-		for _, p := range problems {
-			r.log.Warn("configuration warning", "problem", p.String())
-		}
+		r.warn(problems)
 	}
 	return out
+}
+
+// warn tells the warnings that the configuration before had not.
+func (r *reloader) warn(problems []config.Problem) {
+	warned := map[string]bool{}
+	for _, p := range problems {
+		text := p.String()
+		warned[text] = true
+		if !r.warned[text] {
+			r.log.Warn("configuration warning", "problem", text)
+		}
+	}
+	r.warned = warned
 }
 
 // apply has every part take what differs, or none.

@@ -49,6 +49,9 @@ func (a *app) prepareBridge(old, now *config.Config) (change, error) {
 	}
 	return change{apply: func() {
 		n := a.bridge.Reload(opt)
+		if opt.Engine == nil && n.Left == 0 {
+			return
+		}
 		a.reload.log.Info("things after the reload", "same", n.Same, "rebound", n.Rebound, "renamed", n.Renamed, "left", n.Left)
 	}}, nil
 }
