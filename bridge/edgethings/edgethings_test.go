@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -591,5 +592,121 @@ func TestRegistrationsSurviveARestart(t *testing.T) {
 	}
 	if got := strings.Join(list, " "); got != "agent-1 pump-2" {
 		t.Errorf("after the restart there are %s", got)
+	}
+}
+
+// slowAgent is an agent whose answers the test gives.
+type slowAgent struct {
+	*httptest.Server
+	asked chan string
+	turn  chan func(http.ResponseWriter)
+}
+
+func (r *rig) slowAgent(name string) *slowAgent {
+	r.t.Helper()
+	a := &slowAgent{asked: make(chan string, 100), turn: make(chan func(http.ResponseWriter))}
+	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if !strings.Contains(q.URL.Path, "/Properties") && !strings.Contains(q.URL.Path, "/Services/S") {
+			return // a probe, or a notice
+		}
+		_, _ = io.Copy(io.Discard, q.Body) // or the end of the connection goes unnoticed
+		a.asked <- q.Method + " " + q.URL.Path
+		select {
+		case f := <-a.turn:
+			f(w)
+		case <-q.Context().Done():
+		}
+	}))
+	r.t.Cleanup(a.Close)
+	_, port, _ := strings.Cut(a.Listener.Addr().String(), ":")
+	mustBe(r.t, r.add(fmt.Sprintf(`{"name":%q,"port":%q,"timeout":1000}`, name, port)), "null")
+	r.waitWanted(name, true)
+	return a
+}
+
+func ok(http.ResponseWriter) {}
+
+func TestRequestsBeyondTheBoundsAreRefusedAtOnce(t *testing.T) {
+	r := newRig(t, func(o *edgethings.Options) { o.Calls, o.CallsPerThing = 3, 2 })
+	one, two := r.slowAgent("one"), r.slowAgent("two")
+	service := func(thing string) chan *alwayson.Response {
+		return r.start(thing, alwayson.Post, alwayson.ServiceRequest(alwayson.EntityThing, thing, "S", nil))
+	}
+	var waiting []chan *alwayson.Response
+	for _, thing := range []string{"one", "one", "two"} {
+		waiting = append(waiting, service(thing))
+	}
+	mustFail(t, <-service("one"), alwayson.ServiceUnavailable, "the bridge is full: 3 requests to edge things are in flight (limits.calls)")
+	<-one.asked
+	<-one.asked
+	<-two.asked
+	two.turn <- ok
+	mustBe(t, <-waiting[2], "null")
+	mustFail(t, <-service("one"), alwayson.ServiceUnavailable, "one is busy: 2 requests are in flight (limits.calls_per_thing)")
+	mustFail(t, <-waiting[0], alwayson.GatewayTimeout, "no answer in time (1s)")
+	mustFail(t, <-waiting[1], alwayson.GatewayTimeout, "no answer in time (1s)")
+}
+
+func TestWritesOfOneThingGoOneAfterTheOther(t *testing.T) {
+	r := newRig(t)
+	a := r.slowAgent("one")
+	var waiting []chan *alwayson.Response
+	for _, p := range []string{"a", "b", "c"} {
+		waiting = append(waiting, r.start("one", alwayson.Put, alwayson.PropertyRequest(alwayson.EntityThing, "one", p, alwayson.OneRow(number(p, 1)))))
+	}
+	for i, p := range []string{"a", "b", "c"} {
+		if got := <-a.asked; !strings.HasSuffix(got, "/Properties/"+p) || len(a.asked) > 0 {
+			t.Errorf("write %d is %s, with %d beside it", i, got, len(a.asked))
+		}
+		a.turn <- ok
+		mustBe(t, <-waiting[i], "null")
+	}
+}
+
+func TestAnswersThatCannotBeTakenAreErrors(t *testing.T) {
+	r := newRig(t, func(o *edgethings.Options) { o.MaxBody = 1000 })
+	a := r.slowAgent("one")
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a redirect was followed") }))
+	defer elsewhere.Close()
+	for _, c := range []struct {
+		name string
+		say  func(http.ResponseWriter)
+		code alwayson.Code
+		want string
+	}{
+		{"too large", func(w http.ResponseWriter) { _, _ = w.Write(make([]byte, 2000)) }, alwayson.BadGateway, "the agent's answer is too large: over 1000 bytes"},
+		{"broken off", func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, alwayson.BadGateway, "broke the connection off"},
+		{"a redirect", func(w http.ResponseWriter) {
+			w.Header().Set("Location", elsewhere.URL)
+			w.WriteHeader(http.StatusFound)
+		}, alwayson.BadGateway, "the agent answered 302 Found"},
+	} {
+		answer := r.start("one", alwayson.Post, alwayson.ServiceRequest(alwayson.EntityThing, "one", "S", nil))
+		<-a.asked
+		a.turn <- c.say
+		mustFail(t, <-answer, c.code, c.want)
+	}
+}
+
+func TestStopEndsWhatIsInFlight(t *testing.T) {
+	r := newRig(t, func(o *edgethings.Options) { o.StopTimeout = 50 * time.Millisecond })
+	a := r.slowAgent("one")
+	answer := r.start("one", alwayson.Post, alwayson.ServiceRequest(alwayson.EntityThing, "one", "S", nil))
+	<-a.asked
+	r.stop()
+	mustFail(t, <-answer, alwayson.ServiceUnavailable, "the bridge stops; the agent may have acted")
+	mustFail(t, r.call("one", "S"), alwayson.ServiceUnavailable, "the bridge stops")
+}
+
+func TestABindThatThePlatformRefusesIsShown(t *testing.T) {
+	r := newRig(t)
+	r.far.mu.Lock()
+	r.far.refuse = "no permission"
+	r.far.mu.Unlock()
+	mustBe(t, r.add(`{"name":"one"}`), "null")
+	r.waitWanted("one", true)
+	shown, _ := r.m.Thing("one")
+	if shown.State != bridge.StateRefused || shown.Reason != "no permission" || len(shown.Recent) != 1 {
+		t.Errorf("it is shown as %+v", shown)
 	}
 }
