@@ -125,3 +125,26 @@ func BenchmarkValues(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkSelect is one page of the list of many Things, as the console's page asks.
+func BenchmarkSelect(b *testing.B) {
+	for _, things := range []int{10_000, 50_000} {
+		br, _ := benchRig(b, things)
+		for name, q := range map[string]bridge.Selection{
+			"first":  {Limit: 100},
+			"search": {Text: "-99", Order: bridge.ByLastSeen, Reverse: true, Limit: 100},
+			"last":   {Order: bridge.ByState, Offset: things - 100, Limit: 100},
+		} {
+			b.Run(fmt.Sprintf("%d/%s", things, name), func(b *testing.B) {
+				for b.Loop() {
+					br.Select(q)
+				}
+			})
+		}
+		b.Run(fmt.Sprintf("%d/findings", things), func(b *testing.B) {
+			for b.Loop() {
+				br.Findings()
+			}
+		})
+	}
+}
