@@ -173,7 +173,7 @@ func (d *dispatch) effect(e mapping.Effect) {
 	case *mapping.Announced:
 		b.announced(e, d.r)
 	case *mapping.Gathering:
-		b.gather.more(e)
+		b.gather.more(e, d.in.Topic)
 	case *mapping.Left:
 		b.left(e, d.r)
 	case *mapping.Presence:

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"strings"
 	"sync"
 	"time"
 
@@ -19,20 +18,26 @@ const gatherLongest = 10
 type gatherer struct {
 	b *Bridge
 
-	mu      sync.Mutex // guards the following
-	waiting map[string]*gatherWait
+	mu         sync.Mutex // guards the following
+	waiting    map[string]*gatherWait
+	incomplete map[string]string // Things that are looked at again, and the topic that came last
 }
 
 type gatherWait struct {
 	due, last time.Time
+	topic     string // that came last
 }
+
+// incompleteTime is how long a device may take to say all of itself, before it is
+// told that something is missing: brokers deliver what they keep filter by filter.
+const incompleteTime = 30 * time.Second
 
 func newGatherer(b *Bridge) *gatherer {
-	return &gatherer{b: b, waiting: map[string]*gatherWait{}}
+	return &gatherer{b: b, waiting: map[string]*gatherWait{}, incomplete: map[string]string{}}
 }
 
-// more says that a part of a Thing's announcement came.
-func (g *gatherer) more(e *mapping.Gathering) {
+// more says that a part of a Thing's announcement came on topic.
+func (g *gatherer) more(e *mapping.Gathering, topic string) {
 	g.b.mu.Lock()
 	if t := g.b.things[e.Thing]; t != nil {
 		g.b.sawLocked(t) // its announcement is there
@@ -43,10 +48,10 @@ func (g *gatherer) more(e *mapping.Gathering) {
 	defer g.mu.Unlock()
 	w := g.waiting[e.Thing]
 	if w != nil {
-		w.due = earlier(now.Add(e.After), w.last)
+		w.due, w.topic = earlier(now.Add(e.After), w.last), topic
 		return
 	}
-	w = &gatherWait{due: now.Add(e.After), last: now.Add(gatherLongest * e.After)}
+	w = &gatherWait{due: now.Add(e.After), last: now.Add(gatherLongest * e.After), topic: topic}
 	g.waiting[e.Thing] = w
 	g.b.timers.after(e.After, func() { g.look(e.Thing, w) })
 }
@@ -67,7 +72,34 @@ func (g *gatherer) look(name string, w *gatherWait) {
 		return
 	}
 	delete(g.waiting, name)
+	topic := w.topic
 	g.mu.Unlock()
+	g.announce(name, topic, func(*mapping.Rejected) { g.lookAgain(name, topic) })
+}
+
+// lookAgain tells later what a device still lacks then.
+func (g *gatherer) lookAgain(name, topic string) {
+	g.mu.Lock()
+	_, planned := g.incomplete[name]
+	g.incomplete[name] = topic
+	g.mu.Unlock()
+	if planned {
+		return
+	}
+	g.b.timers.after(incompleteTime, func() {
+		g.mu.Lock()
+		topic := g.incomplete[name]
+		delete(g.incomplete, name)
+		_, more := g.waiting[name]
+		g.mu.Unlock()
+		if !more {
+			g.announce(name, topic, func(e *mapping.Rejected) { g.b.note(func() { g.b.rejected(e, topic) }) })
+		}
+	})
+}
+
+// announce makes the device of what was gathered.
+func (g *gatherer) announce(name, topic string, incomplete func(*mapping.Rejected)) {
 	b := g.b
 	b.life.Lock()
 	defer b.unlockLife()
@@ -79,15 +111,11 @@ func (g *gatherer) look(name string, w *gatherWait) {
 		case *mapping.Left:
 			b.leave(e.Thing, "device left", "", func(error) {})
 		case *mapping.Rejected:
-			b.note(func() { b.rejected(e, b.sourceOf(e.Thing)) })
+			if e.Reason == mapping.ReasonIncomplete {
+				incomplete(e)
+				continue
+			}
+			b.note(func() { b.rejected(e, topic) })
 		}
 	}
-}
-
-// sourceOf names the topic that announced a Thing, for people.
-func (b *Bridge) sourceOf(name string) string {
-	if d := b.engine.Load().Device(name); d != nil && len(d.Sources) > 0 {
-		return strings.Clone(d.Sources[0])
-	}
-	return ""
 }

@@ -2,12 +2,14 @@ package bridge_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"thingbridge/bridge"
 	"thingbridge/edge/alwayson"
+	"thingbridge/mapping"
 )
 
 // parted devices announce themselves in several messages, and their state alone
@@ -167,3 +169,42 @@ func TestATakenBackPartMakesTheDeviceAnew(t *testing.T) {
 		r.mustState("one", "forgotten")
 	}, profile(t, parted))
 }
+
+// wholes needs two messages to make a device.
+type wholes struct{}
+
+func (wholes) DecodeDevice(all []*mapping.DecoderInput) (*mapping.Fragment, error) {
+	if len(all) < 2 {
+		return nil, &mapping.Pass{Why: "the second half is missing"}
+	}
+	return &mapping.Fragment{}, nil
+}
+
+func TestADeviceThatLacksSomethingIsToldOnlyWhenNothingMoreComes(t *testing.T) {
+	bubble(t, things("one", "two"), func(r *rig) {
+		r.retained("h/one/a", "1")
+		r.retained("h/two/a", "1")
+		time.Sleep(20 * time.Second)
+		r.retained("h/two/b", "1")
+		time.Sleep(time.Second)
+		r.mustState("one", "forgotten")
+		r.mustState("two", bridge.StateReady)
+		if p := r.b.Status().Problems; len(p) != 0 {
+			t.Errorf("told too early: %v", p)
+		}
+		time.Sleep(time.Minute)
+		p := r.b.Status().Problems
+		if len(p) != 1 || !strings.Contains(p[0].Text, "h/one/a") || !strings.Contains(p[0].Text, "the second half is missing") {
+			t.Errorf("problems %v", p)
+		}
+	}, profile(t, `
+- name: wholes
+  thing: ${id}
+  decoder: wholes
+  announce:
+    - {topic: "h/{id}/a", gather: 500ms}
+    - {topic: "h/{id}/b", gather: 500ms}
+`))
+}
+
+func init() { mapping.RegisterDeviceDecoder("wholes", wholes{}) }

@@ -188,7 +188,7 @@ func (r *reload) wake(clientID string) {
 	for _, in := range r.old.GatheredMessages() {
 		for _, e := range r.next.Handle(&in, nil) {
 			if g, ok := e.(*mapping.Gathering); ok {
-				b.gather.more(g)
+				b.gather.more(g, in.Topic)
 			}
 		}
 	}

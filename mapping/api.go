@@ -169,6 +169,7 @@ const (
 	ReasonType        Reason = "type"         // a value does not convert to its property's type
 	ReasonNull        Reason = "null"         // null or absent: no value
 	ReasonTooLarge    Reason = "too_large"    // over payload_bytes, values_per_message, list length, …
+	ReasonIncomplete  Reason = "incomplete"   // what announces a device does not make one yet: more may come
 	ReasonDefinition  Reason = "definition"   // an announcement's definition is not usable
 	ReasonName        Reason = "name"         // a name that the platform does not accept
 	ReasonIdentity    Reason = "identity"     // says something about a Thing it may not speak for

@@ -62,7 +62,7 @@ func (h *handler) gather(r *rule, name, raw string, part Part, gone bool) {
 	}
 	if g == nil {
 		if have != nil && !gone && have.hasPart(&part) {
-			h.dst = append(h.dst, &Announced{Rule: r.id, Device: have, Live: !h.in.Retained})
+			h.dst = append(h.dst, &Announced{Device: have, Live: !h.in.Retained})
 			return
 		}
 		if have == nil && gone {
@@ -195,7 +195,7 @@ func (d *Device) hasPart(part *Part) bool {
 
 // Gathered makes the device of what Gathering effects told of a Thing. It gives
 // an *Announced, which is to be Put or refused; a *Left where what is left makes
-// no device any more; nothing where it makes none yet; and what is *Rejected.
+// no device any more; and what is *Rejected, ReasonIncomplete where it makes none yet.
 // Nothing that is said while it works is lost: another Gathering tells of it. It
 // may be called beside Handle, but not beside another Gathered, Put or Remove of the Thing.
 func (e *Engine) Gathered(thing string, now time.Time) []Effect {
@@ -242,7 +242,7 @@ func (h *handler) announceGathered(name string, g *gathering) {
 	}
 	h.say(err.Error())
 	if len(parts) > 0 {
-		h.reject(name, parts[0].rule.id, ReasonDefinition, err.Error())
+		h.reject(name, parts[0].rule.id, ReasonIncomplete, err.Error())
 	}
 	if h.e.announced(name, g.prof, g.raw) != nil {
 		h.dst = append(h.dst, &Left{Thing: name, Source: strings.Clone(h.in.Topic)})
