@@ -29,7 +29,7 @@ type call struct {
 type phase uint8
 
 const (
-	queued phase = iota // behind another call of its route
+	queued phase = iota // behind another serial call of its Thing
 	asleep              // until the device shows itself
 	sent
 	over
@@ -44,7 +44,7 @@ type routeKey struct {
 // route is the calls of one Thing and reply rule, oldest first.
 type route struct {
 	calls []*call // asleep or sent
-	queue []*call // behind them, when the route is serial
+	queue []*call // behind a serial call of their Thing, of whatever route
 }
 
 // relay is the table of calls in flight. Replies may come from the bus's
@@ -60,6 +60,8 @@ type relay struct {
 	routes    map[routeKey]*route
 	echo      map[string][]*call // by Thing
 	sleepers  map[string][]*call // by Thing: wait until its device shows itself
+	serial    map[string]*call   // by Thing: the one of its serial calls that is under way
+	behind    map[string][]*call // by Thing: the serial calls behind it, oldest first
 	perThing  map[string]int
 	perEngine map[*mapping.Engine]int // by whose rules they were made
 	n         atomic.Int64            // calls in flight; written under mu
@@ -74,7 +76,7 @@ const recentCalls = 4096
 
 func newRelay(b *Bridge) *relay {
 	return &relay{b: b, ended: make(chan struct{}, 1), byRequest: map[string]*call{}, routes: map[routeKey]*route{},
-		echo: map[string][]*call{}, sleepers: map[string][]*call{}, perThing: map[string]int{}, perEngine: map[*mapping.Engine]int{}, recent: map[string]struct{}{}, recentIDs: make([]string, recentCalls)}
+		echo: map[string][]*call{}, sleepers: map[string][]*call{}, serial: map[string]*call{}, behind: map[string][]*call{}, perThing: map[string]int{}, perEngine: map[*mapping.Engine]int{}, recent: map[string]struct{}{}, recentIDs: make([]string, recentCalls)}
 }
 
 // start takes a call in and sends it, at once or when its turn comes. end is
@@ -104,10 +106,14 @@ func (r *relay) start(t *thing, kind string, c *mapping.Call, end func(alwayson.
 		rt = &route{}
 		r.routes[key] = rt
 	}
-	if c.Serial && len(rt.calls) > 0 {
-		rt.queue = append(rt.queue, k)
-		r.mu.Unlock()
-		return
+	if c.Serial {
+		if r.serial[t.name] != nil {
+			rt.queue = append(rt.queue, k)
+			r.behind[t.name] = append(r.behind[t.name], k)
+			r.mu.Unlock()
+			return
+		}
+		r.serial[t.name] = k
 	}
 	k.phase = asleep
 	rt.calls = append(rt.calls, k)
@@ -307,14 +313,33 @@ func (r *relay) removeLocked(k *call) (next *call) {
 	key := routeKey{name, k.c.Route}
 	rt := r.routes[key]
 	rt.calls, rt.queue = without(rt.calls, k), without(rt.queue, k)
-	if len(rt.calls) == 0 && len(rt.queue) > 0 {
-		next = rt.queue[0]
-		rt.queue = rt.queue[1:]
-		next.phase = asleep
-		rt.calls = append(rt.calls, next)
+	if k.c.Serial {
+		next = r.nextSerialLocked(k)
 	}
-	if len(rt.calls) == 0 {
+	if len(rt.calls)+len(rt.queue) == 0 {
 		delete(r.routes, key)
+	}
+	return next
+}
+
+// nextSerialLocked takes k, which is over, out of its device's serial calls; it
+// returns the one whose turn it is now.
+func (r *relay) nextSerialLocked(k *call) *call {
+	name := k.t.name
+	line := without(r.behind[name], k)
+	var next *call
+	if r.serial[name] == k {
+		delete(r.serial, name)
+		if len(line) > 0 {
+			next, line = line[0], line[1:]
+			next.phase = asleep
+			rt := r.routes[routeKey{name, next.c.Route}]
+			rt.queue, rt.calls = without(rt.queue, next), append(rt.calls, next)
+			r.serial[name] = next
+		}
+	}
+	if r.behind[name] = line; len(line) == 0 {
+		delete(r.behind, name)
 	}
 	return next
 }

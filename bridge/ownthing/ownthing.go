@@ -94,7 +94,7 @@ func (s *Self) Attach(p bridge.Platform, b bridge.Bus) { s.platform, s.bus = p, 
 func (s *Self) Run(ctx context.Context) error {
 	ticker := time.NewTicker(Interval)
 	defer ticker.Stop()
-	var published time.Time
+	published := time.Now().Add(Interval - InfoInterval) // once there is something to tell
 	for {
 		s.look()
 		s.push()

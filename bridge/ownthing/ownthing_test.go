@@ -119,7 +119,11 @@ func TestWhatIsNotTakenIsPushedAgainNewer(t *testing.T) {
 func TestTheObjectOnMQTTComesOnceAMinute(t *testing.T) {
 	rig(t, func(t *testing.T, s *Self, f *far) {
 		s.Subscribed("plant-7", both)
-		wait(2*InfoInterval + time.Second)
+		wait(Interval / 2)
+		if len(f.published) > 0 {
+			t.Error("published before anything is known")
+		}
+		wait(Interval + 2*InfoInterval)
 		if len(f.published) != 3 {
 			t.Fatalf("published %d times in two minutes", len(f.published))
 		}

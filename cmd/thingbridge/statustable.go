@@ -3,10 +3,15 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
 )
 
 // printable shows what devices and others wrote: nothing in it moves the
@@ -66,4 +71,71 @@ func table(w io.Writer, rows [][]string) error {
 		}
 	}
 	return tab.Flush()
+}
+
+const (
+	gap      = 2  // between two columns
+	leastFit = 20 // columns that a shortened cell keeps
+)
+
+// fitted shortens the first and the last cells of rows that are wider than a
+// terminal; names lose their middle, since they often differ at their ends. With
+// width 0, as for a pipe, nothing is shortened.
+func fitted(rows [][]string, width int) [][]string {
+	if width <= 0 || len(rows) == 0 {
+		return rows
+	}
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(printable(cell)))
+		}
+	}
+	over := gap*(len(widths)-1) - width
+	for _, w := range widths {
+		over += w
+	}
+	last := len(widths) - 1
+	for _, i := range []int{last, 0} {
+		if most := max(leastFit, widths[i]-over); over > 0 && widths[i] > most {
+			over -= widths[i] - most
+			widths[i] = most
+		}
+	}
+	fit := make([][]string, len(rows))
+	for r, row := range rows {
+		fit[r] = slices.Clone(row)
+		fit[r][0] = withoutMiddle(printable(row[0]), widths[0])
+		fit[r][last] = withoutEnd(printable(row[last]), widths[last])
+	}
+	return fit
+}
+
+func withoutMiddle(s string, most int) string {
+	r := []rune(s)
+	if len(r) <= most {
+		return s
+	}
+	return string(r[:most/2]) + "…" + string(r[len(r)-(most-most/2-1):])
+}
+
+func withoutEnd(s string, most int) string {
+	r := []rune(s)
+	if len(r) <= most {
+		return s
+	}
+	return string(r[:most-1]) + "…"
+}
+
+// terminalWidth is the columns of the terminal that w is; 0 for anything else.
+func terminalWidth(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
 }

@@ -86,7 +86,7 @@ func listThings(cmd *cobra.Command, a *asker, prefix, state string) error {
 		_, err := fmt.Fprintln(cmd.OutOrStdout(), "no Things")
 		return err
 	}
-	return table(cmd.OutOrStdout(), rows)
+	return table(cmd.OutOrStdout(), fitted(rows, terminalWidth(cmd.OutOrStdout())))
 }
 
 // shownThing is what is shown of a Thing.

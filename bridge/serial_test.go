@@ -1,0 +1,63 @@
+package bridge_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"thingbridge/bridge"
+	"thingbridge/edge/alwayson"
+)
+
+const plugs = `
+- name: plugs
+  thing: plug-${id}
+  announce: {topic: "plug/{id}/hello"}
+  services:
+    Power: {timeout: 5s, output: STRING, request: {topic: "plug/${id}/power", payload: "x"}, reply: {topic: "plug/{id}/power/done", serial: true, result: payload}}
+    Dimmer: {timeout: 5s, output: STRING, request: {topic: "plug/${id}/dimmer", payload: "x"}, reply: {topic: "plug/{id}/dimmer/done", serial: true, result: payload}}
+`
+
+func TestADeviceHasOneSerialCallAtATimeWhateverItsServices(t *testing.T) {
+	bubble(t, map[string][]alwayson.Subscription{"plug-1": subs(), "plug-2": subs()}, func(r *rig) {
+		r.live("plug/1/hello", "{}")
+		r.live("plug/2/hello", "{}")
+		var sent []string
+		r.device(func(topic string, _ []byte) { sent = append(sent, topic) })
+		mustSent := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			if !slices.Equal(sent, want) {
+				r.t.Fatalf("sent %v, want %v", sent, want)
+			}
+		}
+		power, dimmer := r.service("plug-1", "Power"), r.service("plug-1", "Dimmer")
+		time.Sleep(time.Second)
+		again := r.service("plug-1", "Power")
+		other := r.service("plug-2", "Dimmer")
+		mustSent("plug/1/power", "plug/2/dimmer")
+		r.live("plug/2/dimmer/done", `"b"`)
+		if resp := r.answered(other); resp.Code != alwayson.Success {
+			r.t.Errorf("the other device's call: %v", resp)
+		}
+		r.live("plug/1/power/done", `"a"`)
+		if resp := r.answered(power); resp.Code != alwayson.Success {
+			r.t.Errorf("the first call: %v", resp)
+		}
+		mustSent("plug/1/power", "plug/2/dimmer", "plug/1/dimmer")
+		time.Sleep(6 * time.Second) // neither the second nor, when it has its turn, the third is answered
+		mustSent("plug/1/power", "plug/2/dimmer", "plug/1/dimmer", "plug/1/power")
+		r.mustFail(dimmer, alwayson.GatewayTimeout, "")
+		r.mustFail(again, alwayson.GatewayTimeout, "")
+		last := r.service("plug-1", "Dimmer")
+		synctest.Wait()
+		r.live("plug/1/dimmer/done", `"c"`)
+		if resp := r.answered(last); resp.Code != alwayson.Success {
+			r.t.Errorf("a call after those whose time was over: %v", resp)
+		}
+		if n := r.b.Status().CallsInFlight; n != 0 {
+			r.t.Errorf("%d calls are still in flight", n)
+		}
+	}, profile(t, plugs), func(o *bridge.Options) { o.Limits.CallsPerThing = 10 })
+}
