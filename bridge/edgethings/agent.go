@@ -77,23 +77,47 @@ func (a *agents) dialTLS(ctx context.Context, h *hosts, network, address string)
 
 func (a *agents) close() { a.transport.CloseIdleConnections() }
 
+// csrfTries bounds the repetitions of a request whose token was no longer good.
+const csrfTries = 4
+
 // exchange sends one request to an agent and reads its answer. A 401 that
 // brings a new CSRF token is no refusal: the request is made once more with it.
+// An agent that hands out tokens is asked one thing at a time, since each of its
+// answers makes the token before it useless.
 func (m *Manager) exchange(ctx context.Context, t *thing, reg *registration, method, url string, body []byte) (*answer, error) {
-	m.mu.Lock()
-	token := t.csrf
-	m.mu.Unlock()
-	a, next, err := m.once(ctx, reg, token, method, url, body)
-	if err == nil && a.status == http.StatusUnauthorized && next != "" && next != token {
-		token = next
-		a, next, err = m.once(ctx, reg, token, method, url, body)
+	for try := 1; ; try++ {
+		token := m.token(t)
+		leave := func() {}
+		if token != "" || try > 1 {
+			select {
+			case t.turn <- struct{}{}:
+				leave = func() { <-t.turn }
+			case <-ctx.Done():
+				return nil, errNoAnswer
+			}
+			token = m.token(t)
+		}
+		a, next, err := m.once(ctx, reg, token, method, url, body)
+		m.keepToken(t, next)
+		leave()
+		if err != nil || a.status != http.StatusUnauthorized || next == "" || next == token || try == csrfTries {
+			return a, err
+		}
 	}
-	if next != "" {
+}
+
+func (m *Manager) token(t *thing) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return t.csrf
+}
+
+func (m *Manager) keepToken(t *thing, token string) {
+	if token != "" {
 		m.mu.Lock()
-		t.csrf = next
+		t.csrf = token
 		m.mu.Unlock()
 	}
-	return a, err
 }
 
 // errTooLarge says that an answer is over Options.MaxBody.

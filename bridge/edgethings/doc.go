@@ -4,9 +4,10 @@
 // What the platform asks of such a Thing is forwarded to its agent over HTTP.
 //
 // Order: writes of properties of one Thing reach its agent one after the other, in
-// the order in which the platform made them; reads and services go side by side.
+// the order in which the platform made them; reads and services go side by side, but
+// for agents that hand out CSRF tokens, which are asked one thing at a time.
 // Loss: every request is answered exactly once and within the Thing's time, which is
-// below the platform's 30 s; none is sent twice, but for one repetition after a
+// below the platform's 30 s; none is sent twice, but for repetitions after a
 // refusal that only hands out a CSRF token. Registrations are kept by Options.Store.
 // Blocking: PlatformEvents and queries take short locks; a request waits for its
 // agent on a goroutine of its own. Serve runs on its caller's goroutine and waits for

@@ -710,3 +710,16 @@ func TestABindThatThePlatformRefusesIsShown(t *testing.T) {
 		t.Errorf("it is shown as %+v", shown)
 	}
 }
+
+func TestCallsSideBySideOfAnAgentThatWantsTokens(t *testing.T) {
+	r := newRig(t)
+	r.agent(devicesim.AgentOptions{Name: "agent-1", CSRF: true})
+	r.waitWanted("agent-1", true)
+	var waiting []chan *alwayson.Response
+	for i := range 12 {
+		waiting = append(waiting, r.start("agent-1", alwayson.Post, alwayson.ServiceRequest(alwayson.EntityThing, "agent-1", "Add", alwayson.OneRow(number("a", float64(i))))))
+	}
+	for i, answer := range waiting {
+		mustBe(t, <-answer, fmt.Sprintf(`"rows":[{"result":%d}]`, i))
+	}
+}

@@ -101,7 +101,9 @@ func (m *Manager) probe(t *thing) {
 	reg := t.reg
 	m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(m.base, min(reg.Timeout, probeTime))
-	answer, err := m.exchange(ctx, t, reg, "GET", reg.url(), nil)
+	// It waits for no call that is under way: any answer will do, a refusal too.
+	answer, next, err := m.once(ctx, reg, m.token(t), "GET", reg.url(), nil)
+	m.keepToken(t, next)
 	cancel()
 	m.metrics.probe(err == nil)
 	m.mu.Lock()
@@ -129,7 +131,7 @@ func (m *Manager) judgeLocked(t *thing, a *answer, err error) (say func()) {
 	name, address := t.name, t.reg.address()
 	now := time.Now()
 	if err == nil {
-		if a.status == 401 {
+		if a.status == 401 && t.csrf == "" {
 			t.problemLocked("agent", refusesLogIn)
 		}
 		return m.heardLocked(t)

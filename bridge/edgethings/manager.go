@@ -56,8 +56,9 @@ type thing struct {
 	next       time.Time // when it is to be probed; zero: never
 	failures   int       // probes in a row
 	probing    bool
-	again      bool // probe once more after the present one
-	csrf       string
+	again      bool          // probe once more after the present one
+	csrf       string        // the last token that the agent gave
+	turn       chan struct{} // held by the one request to an agent that gives tokens
 
 	wanted bool // the Platform was told
 	bind   alwayson.BindState
@@ -164,7 +165,7 @@ func (m *Manager) enter(reg *registration) {
 	t := m.things[fold(reg.Name)]
 	fresh := t == nil
 	if fresh {
-		t = &thing{name: reg.Name, registered: now, since: now}
+		t = &thing{name: reg.Name, registered: now, since: now, turn: make(chan struct{}, 1)}
 		m.things[fold(reg.Name)] = t
 	}
 	delete(m.refusals, fold(reg.Name))
