@@ -131,7 +131,7 @@ func demo(t *testing.T) (url string) {
 			t.Errorf("demo: %v\n%s", err, &said)
 		}
 	})
-	console := regexp.MustCompile(`bridge's console\s+(http://\S+?)/readyz`)
+	console := regexp.MustCompile(`bridge's page\s+(http://\S+)`)
 	eventually(t, "the demo says where its console is and answers a call", func() string {
 		m := console.FindStringSubmatch(said.String())
 		if m == nil || !strings.Contains(said.String(), "pump-1.Add") {
