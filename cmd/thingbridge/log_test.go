@@ -31,3 +31,27 @@ func TestTheLogHasTheFormAndLevelAskedFor(t *testing.T) {
 		})
 	}
 }
+
+func TestTheLogChangesWhileItIsInUse(t *testing.T) {
+	out := newOutput()
+	log, control := newLog(out, config.Log{Level: config.LogInfo, Format: config.LogJSON})
+	part := log.With("part", "x")
+	steps := []struct {
+		name, want string
+		do         func()
+		shown      bool // debug is
+	}{
+		{"at first", "", func() {}, false},
+		{"set by hand", `"msg":"set by hand","part":"x"`, func() { control.set(config.LogDebug, 0) }, true},
+		{"another form", `msg="another form" part=x`, func() { control.configure(config.Log{Level: config.LogInfo, Format: config.LogText}) }, true},
+		{"back", "", func() { control.set("", 0) }, false},
+		{"another level configured", "msg=\"another level configured\"", func() { control.configure(config.Log{Level: config.LogDebug, Format: config.LogText}) }, true},
+	}
+	for _, step := range steps {
+		step.do()
+		part.Debug(step.name)
+		if got := strings.Contains(out.String(), step.name); got != step.shown || !strings.Contains(out.String(), step.want) {
+			t.Errorf("%s: the log is %q", step.name, out.String())
+		}
+	}
+}
