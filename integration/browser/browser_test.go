@@ -168,7 +168,13 @@ func (b *tab) sees(selector, text string) {
 // until waits until an expression is true.
 func (b *tab) until(what, script string) {
 	b.t.Helper()
-	_, err := chromedp.Run(b.ctx, chromedp.Poll[bool](script, chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(20*time.Millisecond)))
+	var err error
+	for end := time.Now().Add(patience); ; {
+		_, err = chromedp.Run(b.ctx, chromedp.Poll[bool](script, chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(20*time.Millisecond)))
+		if err == nil || !strings.Contains(err.Error(), "Cannot find context") || time.Now().After(end) {
+			break // else the page was loaded anew meanwhile
+		}
+	}
 	if err != nil {
 		b.shot("failed-" + strings.ReplaceAll(b.t.Name(), "/", "-"))
 		b.t.Fatalf("%s: %v; the page shows:\n%s", what, err, b.text("body"))
