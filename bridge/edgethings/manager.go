@@ -20,7 +20,7 @@ type Manager struct {
 	opt     Options
 	next    bridge.PlatformEvents
 	log     *slog.Logger
-	metrics *metrics
+	metrics *Metrics
 	hosts   *hosts
 	agents  *agents
 	wake    chan struct{}
@@ -99,9 +99,12 @@ func New(opt Options, next bridge.PlatformEvents) (*Manager, error) {
 	m := &Manager{opt: opt, next: next, log: opt.Logger, hosts: h, wake: make(chan struct{}, 1), slots: make(chan struct{}, mostProbes), things: map[string]*thing{}, refusals: map[string]*Refusal{}}
 	m.agents = newAgents(h, opt.TLS)
 	m.base, m.breakOff = context.WithCancel(context.Background())
-	if m.metrics, err = newMetrics(m, opt.Registerer); err != nil {
-		return nil, err
+	if m.metrics = opt.Metrics; m.metrics == nil {
+		if m.metrics, err = NewMetrics(nil); err != nil {
+			return nil, err
+		}
 	}
+	m.metrics.of.Store(m)
 	if opt.Store != nil {
 		if err := opt.Store.LoadEdgeThings(m.restore); err != nil {
 			return nil, fmt.Errorf("edge things: read the registrations: %w", err)

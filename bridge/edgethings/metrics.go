@@ -3,6 +3,7 @@ package edgethings
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,8 +11,9 @@ import (
 	"thingbridge/edge/alwayson"
 )
 
-type metrics struct {
-	m             *Manager
+// Metrics are what a Manager counts. They may be shown where there is none, as zeros.
+type Metrics struct {
+	of            atomic.Pointer[Manager]
 	registrations *prometheus.CounterVec
 	probes        *prometheus.CounterVec
 	requests      *prometheus.CounterVec
@@ -20,7 +22,8 @@ type metrics struct {
 	flight        *prometheus.Desc
 }
 
-func newMetrics(m *Manager, reg prometheus.Registerer) (*metrics, error) {
+// NewMetrics makes and registers them; with a nil reg they are counted and not shown.
+func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	vec := func(name, help, label string, values ...string) *prometheus.CounterVec {
 		v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "thingbridge", Subsystem: "edge", Name: name, Help: help}, []string{label})
 		for _, value := range values {
@@ -28,8 +31,7 @@ func newMetrics(m *Manager, reg prometheus.Registerer) (*metrics, error) {
 		}
 		return v
 	}
-	x := &metrics{
-		m:             m,
+	x := &Metrics{
 		registrations: vec("registrations_total", "Registrations of edge things at LocalEms by what became of them.", "outcome", "added", "refused", "removed"),
 		probes:        vec("probes_total", "Keep-alive requests to agents of edge things by their end.", "outcome", "ok", "failed"),
 		requests:      vec("requests_total", "Requests of the platform to edge things by their end.", "outcome", "ok", "agent_error", "timeout", "unavailable", "refused"),
@@ -51,29 +53,32 @@ func newMetrics(m *Manager, reg prometheus.Registerer) (*metrics, error) {
 }
 
 // Describe implements prometheus.Collector for what is counted when asked.
-func (x *metrics) Describe(ch chan<- *prometheus.Desc) {
+func (x *Metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- x.things
 	ch <- x.flight
 }
 
 // Collect implements prometheus.Collector.
-func (x *metrics) Collect(ch chan<- prometheus.Metric) {
+func (x *Metrics) Collect(ch chan<- prometheus.Metric) {
 	var n [silent + 1]int
-	x.m.mu.Lock()
-	for _, t := range x.m.things {
-		n[t.state]++
+	flight := 0
+	if m := x.of.Load(); m != nil {
+		m.mu.Lock()
+		for _, t := range m.things {
+			n[t.state]++
+		}
+		flight = m.inFlight
+		m.mu.Unlock()
 	}
-	flight := x.m.inFlight
-	x.m.mu.Unlock()
 	for s, count := range n {
 		ch <- prometheus.MustNewConstMetric(x.things, prometheus.GaugeValue, float64(count), state(s).String())
 	}
 	ch <- prometheus.MustNewConstMetric(x.flight, prometheus.GaugeValue, float64(flight))
 }
 
-func (x *metrics) registration(outcome string) { x.registrations.WithLabelValues(outcome).Inc() }
+func (x *Metrics) registration(outcome string) { x.registrations.WithLabelValues(outcome).Inc() }
 
-func (x *metrics) probe(ok bool) {
+func (x *Metrics) probe(ok bool) {
 	outcome := "failed"
 	if ok {
 		outcome = "ok"
@@ -82,7 +87,7 @@ func (x *metrics) probe(ok bool) {
 }
 
 // request counts the end of a request; took is 0 for one that went to no agent.
-func (x *metrics) request(outcome string, took time.Duration) {
+func (x *Metrics) request(outcome string, took time.Duration) {
 	x.requests.WithLabelValues(outcome).Inc()
 	if took > 0 {
 		x.seconds.Observe(took.Seconds())

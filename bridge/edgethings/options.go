@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"thingbridge/edge/alwayson"
 )
 
@@ -57,8 +55,8 @@ type Options struct {
 	StopTimeout   time.Duration // for what is in flight when Run is told to stop
 	Version       string        // the bridge's, for LocalEms
 
-	Registerer prometheus.Registerer // nil: metrics are counted but not registered
-	Logger     *slog.Logger          // nil: silent
+	Metrics *Metrics     // of NewMetrics, for this Manager alone; nil: counted and not shown
+	Logger  *slog.Logger // nil: silent
 }
 
 func (o *Options) fill() error {

@@ -104,8 +104,12 @@ func newApp(c *config.Config, log *slog.Logger, opt appOptions) (_ *app, err err
 	if opt.watch != nil {
 		handler = opt.watch(handler)
 	}
+	edgeMetrics, err := edgethings.NewMetrics(a.registry)
+	if err != nil {
+		return nil, err
+	}
 	if c.REST.EdgeThings.Enabled {
-		if a.edges, err = newEdgeThings(c, a, handler); err != nil {
+		if a.edges, err = newEdgeThings(c, a, handler, edgeMetrics); err != nil {
 			return nil, err
 		}
 		handler = a.edges

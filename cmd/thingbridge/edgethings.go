@@ -16,7 +16,7 @@ import (
 )
 
 // newEdgeThings makes what serves components that speak HTTP, in front of next.
-func newEdgeThings(c *config.Config, a *app, next edge.Handler) (*edgethings.Manager, error) {
+func newEdgeThings(c *config.Config, a *app, next edge.Handler, metrics *edgethings.Metrics) (*edgethings.Manager, error) {
 	opt := edgethings.Options{
 		Names: edgeNames{a},
 		Hosts: c.REST.EdgeThings.Hosts,
@@ -30,7 +30,7 @@ func newEdgeThings(c *config.Config, a *app, next edge.Handler) (*edgethings.Man
 		CallsPerThing: c.Limits.CallsPerThing,
 		MaxBody:       int(c.Platform.MaxMessage),
 		Version:       version,
-		Registerer:    a.registry,
+		Metrics:       metrics,
 		Logger:        a.log.With("part", "edge"),
 	}
 	if !c.Memory() {
