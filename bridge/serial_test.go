@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,11 +24,18 @@ func TestADeviceHasOneSerialCallAtATimeWhateverItsServices(t *testing.T) {
 	bubble(t, map[string][]alwayson.Subscription{"plug-1": subs(), "plug-2": subs()}, func(r *rig) {
 		r.live("plug/1/hello", "{}")
 		r.live("plug/2/hello", "{}")
+		var mu sync.Mutex
 		var sent []string
-		r.device(func(topic string, _ []byte) { sent = append(sent, topic) })
+		r.device(func(topic string, _ []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			sent = append(sent, topic)
+		})
 		mustSent := func(want ...string) {
 			t.Helper()
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			if !slices.Equal(sent, want) {
 				r.t.Fatalf("sent %v, want %v", sent, want)
 			}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +23,8 @@ type far struct {
 	bridge.Platform
 	bridge.Bus
 	bridge.PlatformEvents
+
+	mu        sync.Mutex // guards the following
 	code      alwayson.Code
 	err       error
 	pushes    []string
@@ -35,8 +38,10 @@ func (f *far) Start(_ alwayson.Code, req *alwayson.Request, _ time.Duration, don
 	for i := range rows.Rows {
 		vals = append(vals, rows.Cell(i, "name").Text()+"="+rows.Cell(i, "value").Unwrap().String())
 	}
+	f.mu.Lock()
 	f.pushes = append(f.pushes, req.Entity+" "+strings.Join(vals, " "))
 	code, err := f.code, f.err
+	f.mu.Unlock()
 	time.AfterFunc(time.Second, func() {
 		if err != nil {
 			done(nil, err)
@@ -46,11 +51,41 @@ func (f *far) Start(_ alwayson.Code, req *alwayson.Request, _ time.Duration, don
 	})
 }
 
-func (f *far) Publish(p bridge.Publication, _ func(error)) { f.published = append(f.published, p) }
+func (f *far) Publish(p bridge.Publication, _ func(error)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.published = append(f.published, p)
+}
 
-func (f *far) PlatformDown(uint64, error)                           { f.others = append(f.others, "down") }
-func (f *far) BindChanged(n string, _ alwayson.BindState, _ string) { f.others = append(f.others, n) }
-func (f *far) Subscribed(n string, _ []alwayson.Subscription)       { f.others = append(f.others, n) }
+func (f *far) other(what string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.others = append(f.others, what)
+}
+
+func (f *far) PlatformDown(uint64, error)                           { f.other("down") }
+func (f *far) BindChanged(n string, _ alwayson.BindState, _ string) { f.other(n) }
+func (f *far) Subscribed(n string, _ []alwayson.Subscription)       { f.other(n) }
+
+// answer makes code the answer of what is pushed from now on.
+func (f *far) answer(code alwayson.Code) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.code = code
+}
+
+// pushed and sent give what came so far.
+func (f *far) pushed() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.pushes)
+}
+
+func (f *far) sent() []bridge.Publication {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.published)
+}
 
 // rig runs a Self in a bubble whose one counter grows by one with each look.
 func rig(t *testing.T, test func(t *testing.T, s *Self, f *far)) {
@@ -86,32 +121,32 @@ func wait(d time.Duration) {
 func TestFiguresArePushedAsTheirPushTypesSay(t *testing.T) {
 	rig(t, func(t *testing.T, s *Self, f *far) {
 		wait(time.Minute)
-		if len(f.pushes) > 0 {
-			t.Errorf("pushed before the platform subscribed: %v", f.pushes)
+		if len(f.pushed()) > 0 {
+			t.Errorf("pushed before the platform subscribed: %v", f.pushed())
 		}
 		s.Subscribed("Plant-7", both)
 		wait(5 * Interval)
 		// Looks: 7 until the minute was over, 8 when it subscribed; a deadband of 1 lets every second through.
-		if want := []string{"plant-7 looks=NUMBER 8 version=STRING \"v1\"", "plant-7 looks=NUMBER 10", "plant-7 looks=NUMBER 12"}; !slices.Equal(f.pushes, want) {
-			t.Errorf("pushed %q, want %q", f.pushes, want)
+		if want := []string{"plant-7 looks=NUMBER 8 version=STRING \"v1\"", "plant-7 looks=NUMBER 10", "plant-7 looks=NUMBER 12"}; !slices.Equal(f.pushed(), want) {
+			t.Errorf("pushed %q, want %q", f.pushed(), want)
 		}
 	})
 }
 
 func TestWhatIsNotTakenIsPushedAgainNewer(t *testing.T) {
 	rig(t, func(t *testing.T, s *Self, f *far) {
-		f.code = alwayson.ServiceUnavailable
+		f.answer(alwayson.ServiceUnavailable)
 		s.Subscribed("plant-7", both)
 		wait(2 * time.Second)
-		f.code = alwayson.Success
+		f.answer(alwayson.Success)
 		wait(Interval)
-		if len(f.pushes) != 2 || !strings.Contains(f.pushes[1], "looks=NUMBER 3") || !strings.Contains(f.pushes[1], "version") {
-			t.Errorf("pushed %q", f.pushes)
+		if len(f.pushed()) != 2 || !strings.Contains(f.pushed()[1], "looks=NUMBER 3") || !strings.Contains(f.pushed()[1], "version") {
+			t.Errorf("pushed %q", f.pushed())
 		}
 		s.PlatformDown(1, alwayson.ErrConnectionLost)
 		wait(3 * Interval)
-		if len(f.pushes) != 2 {
-			t.Errorf("pushed without a connection: %q", f.pushes)
+		if len(f.pushed()) != 2 {
+			t.Errorf("pushed without a connection: %q", f.pushed())
 		}
 	})
 }
@@ -120,14 +155,14 @@ func TestTheObjectOnMQTTComesOnceAMinute(t *testing.T) {
 	rig(t, func(t *testing.T, s *Self, f *far) {
 		s.Subscribed("plant-7", both)
 		wait(Interval / 2)
-		if len(f.published) > 0 {
+		if len(f.sent()) > 0 {
 			t.Error("published before anything is known")
 		}
 		wait(Interval + 2*InfoInterval)
-		if len(f.published) != 3 {
-			t.Fatalf("published %d times in two minutes", len(f.published))
+		if len(f.sent()) != 3 {
+			t.Fatalf("published %d times in two minutes", len(f.sent()))
 		}
-		p := f.published[1]
+		p := f.sent()[1]
 		if p.Topic != "thingbridge/x/info" || !p.Retain || !strings.Contains(string(p.Payload), `"version":"v1"`) || p.Expires.IsZero() {
 			t.Errorf("published %+v %s", p, p.Payload)
 		}
@@ -194,8 +229,8 @@ func TestARenamedThingIsAnotherOne(t *testing.T) {
 		s.Subscribed("plant-7", both) // of the old one, on its way still
 		s.Subscribed("plant-9", both)
 		wait(Interval / 2)
-		if len(f.pushes) != 2 || !strings.HasPrefix(f.pushes[1], "plant-9 looks=") {
-			t.Errorf("pushed %q", f.pushes)
+		if len(f.pushed()) != 2 || !strings.HasPrefix(f.pushed()[1], "plant-9 looks=") {
+			t.Errorf("pushed %q", f.pushed())
 		}
 		if want := []string{"plant-7"}; !slices.Equal(f.others, want) {
 			t.Errorf("handed on %v, want %v", f.others, want)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,12 +134,15 @@ func TestAChangeIsToldHoweverItIsMade(t *testing.T) {
 func TestAFileThatIsBeingWrittenIsNotTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
-		text, missing := "one", false
+		var now atomic.Pointer[string] // what stands in the file; nil: there is none
+		write := func(text string) { now.Store(&text) }
+		write("one")
 		read := func(string) ([]byte, error) {
-			if missing {
+			text := now.Load()
+			if text == nil {
 				return nil, fs.ErrNotExist
 			}
-			return []byte(text), nil
+			return []byte(*text), nil
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -153,15 +157,16 @@ func TestAFileThatIsBeingWrittenIsNotTold(t *testing.T) {
 				})
 		}()
 		time.Sleep(900 * time.Millisecond)
-		for _, text = range []string{"t", "tw", "two"} { // a look finds each but the last once
+		for _, text := range []string{"t", "tw", "two"} { // a look finds each but the last once
+			write(text)
 			time.Sleep(250 * time.Millisecond)
 		}
 		time.Sleep(3 * time.Second)
-		missing = true
+		now.Store(nil)
 		time.Sleep(200 * time.Millisecond) // shorter than it takes to be sure
-		missing = false
+		write("two")
 		time.Sleep(3 * time.Second)
-		missing = true
+		now.Store(nil)
 		time.Sleep(10 * time.Second)
 		cancel()
 		<-done
