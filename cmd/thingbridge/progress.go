@@ -6,8 +6,11 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"runtime/debug"
 	"sync"
 	"time"
+
+	"thingbridge/bridge"
 )
 
 const (
@@ -15,6 +18,7 @@ const (
 	progressShown = time.Second            // work that is done sooner shows no live line
 	progressEvery = 10 * time.Second       // between two log lines
 	progressLeast = 200                    // less is not told of
+	progressLarge = 5000                   // after so much, memory is given back
 )
 
 // longWork is one kind of work that may take long, and how far it is. It is used
@@ -73,6 +77,11 @@ type progress struct {
 	log   *slog.Logger
 	live  *liveWriter // nil: no terminal
 	works []*longWork
+
+	// giveBack returns the memory that is free to the system. Large work takes much
+	// for a moment; the collector alone keeps room for as much again.
+	giveBack func()
+	large    bool // large work is over, and memory has not been given back since
 }
 
 // run shows until ctx ends.
@@ -91,17 +100,19 @@ func (p *progress) run(ctx context.Context) error {
 }
 
 func (p *progress) look(now time.Time) {
-	line := ""
+	line, busy := "", false
 	for _, w := range p.works {
 		left, goes := w.look()
 		if w.note(now, left, goes) {
 			p.live.show("")
 			p.over(w, now)
+			p.large = p.large || w.total >= progressLarge
 			continue
 		}
 		if !w.active {
 			continue
 		}
+		busy = true
 		if line == "" && now.Sub(w.began) >= progressShown {
 			line = w.line(now)
 		}
@@ -112,6 +123,10 @@ func (p *progress) look(now time.Time) {
 		}
 	}
 	p.live.show(line)
+	if p.large && !busy {
+		p.large = false
+		p.giveBack()
+	}
 }
 
 // over tells of the end, if there was much to do.
@@ -127,10 +142,13 @@ func (p *progress) over(w *longWork, now time.Time) {
 // newProgress watches what an app has to do after a start or an outage.
 func newProgress(a *app, live *liveWriter) *progress {
 	connected := func() bool { return a.client.Status().Connected }
-	return &progress{log: a.log.With("part", "bridge"), live: live, works: []*longWork{
+	return &progress{log: a.log.With("part", "bridge"), live: live, giveBack: debug.FreeOSMemory, works: []*longWork{
 		{doing: "binding things", done: "things bound", look: func() (int, bool) {
 			s := a.client.Status()
 			return s.Wanted - s.Bound - s.Refused, s.Connected
+		}},
+		{doing: "asking what is wanted of things", done: "known what is wanted of things", look: func() (int, bool) {
+			return a.bridge.Status().Things[bridge.StateBound], connected()
 		}},
 		{doing: "provisioning things", done: "things provisioned", look: func() (int, bool) { return a.bridge.Provisioning(), connected() }},
 		{doing: "sending what waited", done: "what waited is sent", look: func() (int, bool) { return a.outbox.Status().Records, connected() }},

@@ -10,14 +10,24 @@ import (
 )
 
 // watchWork has a progress look each second at what is left.
-func watchWork(live *liveWriter, log *bytes.Buffer, left ...int) {
+func watchWork(live *liveWriter, log *bytes.Buffer, left ...int) (givenBack int) {
 	now := time.Unix(0, 0)
 	var i int
 	w := &longWork{doing: "binding things", done: "things bound", look: func() (int, bool) { return max(left[i], 0), left[i] >= 0 }}
-	p := &progress{log: slog.New(slog.NewTextHandler(log, nil)), live: live, works: []*longWork{w}}
+	p := &progress{log: slog.New(slog.NewTextHandler(log, nil)), live: live, works: []*longWork{w}, giveBack: func() { givenBack++ }}
 	for i = range left {
 		p.look(now)
 		now = now.Add(time.Second)
+	}
+	return givenBack
+}
+
+func TestMemoryIsGivenBackAfterLargeWork(t *testing.T) {
+	for _, c := range []struct{ total, want int }{{progressLarge - 1, 0}, {progressLarge, 1}} {
+		var log bytes.Buffer
+		if got := watchWork(nil, &log, append(falling(c.total, 1000), 0, 0)...); got != c.want {
+			t.Errorf("after %d: given back %d times, want %d", c.total, got, c.want)
+		}
 	}
 }
 
