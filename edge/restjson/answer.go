@@ -12,7 +12,7 @@ const flushAt = 32 << 10
 
 // Answer writes a response the way a platform does: a table as JSON, no result as
 // 200 with an empty body, an error as its class with the reason as text. A
-// table is written in pieces, so that one with many columns, whose JSON is
+// table, and one in it, is written in pieces, so that one with long column names, whose JSON is
 // many times as long as the message it came in, is never held as a whole.
 func Answer(w http.ResponseWriter, resp *alwayson.Response) {
 	if !resp.Code.IsSuccess() {
@@ -46,17 +46,7 @@ func Reason(resp *alwayson.Response) string {
 // WriteTable writes an info table in REST's shape, in pieces. The error is w's.
 func WriteTable(w io.Writer, t *alwayson.InfoTable) error {
 	p := pieces{w: w}
-	p.dst = appendShape(p.dst, t)
-	for i, row := range t.Rows {
-		if i > 0 {
-			p.dst = append(p.dst, ',')
-		}
-		p.row(t, row)
-		if p.err != nil {
-			return p.err
-		}
-	}
-	p.dst = append(p.dst, "]}"...)
+	p.table(t)
 	p.write()
 	return p.err
 }
@@ -68,13 +58,32 @@ type pieces struct {
 	err error
 }
 
+func (p *pieces) table(t *alwayson.InfoTable) {
+	p.dst = appendShape(p.dst, t)
+	for i, row := range t.Rows {
+		if i > 0 {
+			p.dst = append(p.dst, ',')
+		}
+		p.row(t, row)
+		if p.err != nil {
+			return
+		}
+	}
+	p.dst = append(p.dst, "]}"...)
+}
+
 func (p *pieces) row(t *alwayson.InfoTable, row []alwayson.Value) {
 	p.dst = append(p.dst, '{')
 	for j := range t.Fields {
 		if j > 0 {
 			p.dst = append(p.dst, ',')
 		}
-		p.dst = appendCell(p.dst, t, row, j)
+		if inner := tableAt(row, j); inner != nil {
+			p.dst = append(appendText(p.dst, t.Fields[j].Name), ':')
+			p.table(inner)
+		} else {
+			p.dst = appendCell(p.dst, t, row, j)
+		}
 		if len(p.dst) >= flushAt {
 			p.write()
 		}
@@ -83,6 +92,14 @@ func (p *pieces) row(t *alwayson.InfoTable, row []alwayson.Value) {
 		}
 	}
 	p.dst = append(p.dst, '}')
+}
+
+// tableAt is the table in a cell; nil for anything else.
+func tableAt(row []alwayson.Value, j int) *alwayson.InfoTable {
+	if j >= len(row) {
+		return nil
+	}
+	return row[j].Unwrap().Table()
 }
 
 func (p *pieces) write() {

@@ -56,6 +56,31 @@ func appendText(dst []byte, s string) []byte {
 	return append(dst, b...)
 }
 
+// MaxLength is how long the JSON of one value may be that is held as a whole: far
+// more than an honest message makes, far less than a hostile one could.
+const MaxLength = 16 << 20
+
+// Length is how long the JSON of a value is, at least: what the names of columns,
+// which every row repeats, and the texts come to. It costs less than writing it.
+func Length(v alwayson.Value) int {
+	v = v.Unwrap()
+	t := v.Table()
+	if t == nil {
+		return len(v.Text()) + 1
+	}
+	names := 0
+	for _, f := range t.Fields {
+		names += len(f.Name) + len(`"":0,`)
+	}
+	n := names * len(t.Rows)
+	for _, row := range t.Rows {
+		for _, cell := range row {
+			n += Length(cell)
+		}
+	}
+	return n
+}
+
 // AppendTable writes an info table in REST's shape.
 func AppendTable(dst []byte, t *alwayson.InfoTable) []byte {
 	if t == nil {

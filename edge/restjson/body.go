@@ -88,8 +88,9 @@ func Params(object json.RawMessage, declared []alwayson.FieldDefinition) (*alway
 		return rowOf(object)
 	}
 	var cells []alwayson.Named
+	r := newReader()
 	take := func(f alwayson.FieldDefinition) *Problem {
-		v, err := Value(given[f.Name], f)
+		v, err := r.value(given[f.Name], f)
 		if err != nil {
 			return problem(http.StatusBadRequest, "parameter [%s] %v", f.Name, err)
 		}

@@ -1,6 +1,7 @@
 package restjson
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -50,5 +51,69 @@ func TestParams(t *testing.T) {
 	}
 	if v := values.Cell(1, "value"); v.Type() != alwayson.TypeDateTime || v.Millis() != 1700000000000 {
 		t.Errorf("at is %s", v)
+	}
+}
+
+// sparse is a JSON list of a row with many columns and many rows with none.
+func sparse(columns, rows int) string {
+	var b strings.Builder
+	b.WriteString("[{")
+	for i := range columns {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `"%x":1`, i)
+	}
+	b.WriteString("}" + strings.Repeat(",{}", rows-1) + "]")
+	return b.String()
+}
+
+func TestAShortBodyDoesNotMakeMoreCellsThanAMessageMayHave(t *testing.T) {
+	small := sparse(100, 1000)
+	for _, c := range []struct {
+		name, body string
+		fits       bool
+	}{
+		{"a table of 100,000 cells", `{"x":` + small + `}`, true},
+		{"two of them", `{"x":` + small + `,"y":` + small + `}`, true},
+		{"one of 4,000,000, in 20 KB", `{"x":` + sparse(2000, 2000) + `}`, false},
+		{"six of 100,000", `{"a":` + small + `,"b":` + small + `,"c":` + small + `,"d":` + small + `,"e":` + small + `,"f":` + small + `}`, false},
+		{"six of 100,000 in a table", `{"x":[{"a":` + small + `,"b":` + small + `,"c":` + small + `,"d":` + small + `,"e":` + small + `,"f":` + small + `}]}`, false},
+		{"as a text that is a table", `{"dataShape":{"fieldDefinitions":{"x":{"name":"x","baseType":"INFOTABLE"}}},"rows":[{"x":` + sparse(2000, 2000) + `}]}`, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, bad := Params([]byte(c.body), nil)
+			switch {
+			case c.fits && bad != nil:
+				t.Errorf("refused: %s", bad.Text)
+			case !c.fits && (bad == nil || !strings.Contains(bad.Text, "500000 cells at most") || bad.Status != 400):
+				t.Errorf("answered with %v", bad)
+			}
+		})
+	}
+}
+
+// counting counts what is written and holds none of it.
+type counting struct{ all, longest int }
+
+func (c *counting) Write(b []byte) (int, error) {
+	c.all += len(b)
+	c.longest = max(c.longest, len(b))
+	return len(b), nil
+}
+
+func TestATableInATableIsWrittenInPieces(t *testing.T) {
+	inner := &alwayson.InfoTable{Fields: []alwayson.Field{{Name: strings.Repeat("n", 10_000), Type: alwayson.TypeNumber}}}
+	for range 5000 {
+		inner.Rows = append(inner.Rows, []alwayson.Value{alwayson.NewNumber(1)})
+	}
+	table := alwayson.OneRow(alwayson.Named{Name: "result", Value: alwayson.NewTable(inner)})
+	var w counting
+	if err := WriteTable(&w, table); err != nil {
+		t.Fatal(err)
+	}
+	least := Length(alwayson.NewTable(table))
+	if w.all < 50_000_000 || w.longest > 100_000 || least > w.all || least < w.all-100_000 {
+		t.Errorf("%d bytes, at most %d at a time; Length says %d", w.all, w.longest, least)
 	}
 }

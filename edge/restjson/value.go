@@ -14,12 +14,26 @@ import (
 // (Infer) where that is VARIANT or NOTHING. null is NOTHING, whatever the type.
 // The error is a *FitError.
 func Value(raw json.RawMessage, f alwayson.FieldDefinition) (alwayson.Value, error) {
+	return newReader().value(raw, f)
+}
+
+// maxCells bounds the tables of one body together, as the wire does those of one
+// message. Every row has a cell for every column, also where the JSON names none, so
+// that a short body could make more cells than there is memory.
+const maxCells = alwayson.DefaultCells
+
+// reader reads the values of one body.
+type reader struct{ left int } // cells
+
+func newReader() *reader { return &reader{left: maxCells} }
+
+func (r *reader) value(raw json.RawMessage, f alwayson.FieldDefinition) (alwayson.Value, error) {
 	raw = bytes.TrimSpace(raw)
 	looks := Infer(raw)
 	t := f.Type
 	if t == alwayson.TypeVariant || t == alwayson.TypeNothing {
 		if typed, inner, ok := variant(raw, looks); ok {
-			return Value(inner, typed)
+			return r.value(inner, typed)
 		}
 		t = looks
 	}
@@ -30,7 +44,7 @@ func Value(raw json.RawMessage, f alwayson.FieldDefinition) (alwayson.Value, err
 		return alwayson.Value{}, nil
 	}
 	if t == alwayson.TypeInfoTable && looks != alwayson.TypeString {
-		table, err := table(raw, f.Fields)
+		table, err := r.table(raw, f.Fields)
 		return alwayson.NewTable(table), err
 	}
 	v, fits := scalar(raw, looks, t)
@@ -103,9 +117,17 @@ func number(text string, t alwayson.BaseType) (alwayson.Value, bool) {
 type FitError struct {
 	Place string // row and column inside a table; empty: the value itself
 	Type  alwayson.BaseType
+	Cells int // of a table that has too many; 0: it is something else
 }
 
 func (e *FitError) Error() string {
+	if e.Cells > 0 {
+		text := fmt.Sprintf("is too large: %d rows times columns, and tables have %d cells at most, all together", e.Cells, maxCells)
+		if e.Place != "" {
+			text += ", in " + e.Place
+		}
+		return text
+	}
 	if e.Place != "" {
 		return fmt.Sprintf("does not fit: %s is no %s", e.Place, e.Type)
 	}
@@ -123,7 +145,7 @@ type jsonField struct {
 
 // table reads {dataShape, rows} or a plain list of objects. Columns are those
 // of the data shape, else the declared fields, else what the rows hold.
-func table(raw json.RawMessage, declared []alwayson.FieldDefinition) (*alwayson.InfoTable, error) {
+func (r *reader) table(raw json.RawMessage, declared []alwayson.FieldDefinition) (*alwayson.InfoTable, error) {
 	var full struct {
 		DataShape struct {
 			FieldDefinitions map[string]jsonField `json:"fieldDefinitions"`
@@ -144,12 +166,16 @@ func table(raw json.RawMessage, declared []alwayson.FieldDefinition) (*alwayson.
 	if len(fields) == 0 {
 		fields = inferFields(full.Rows)
 	}
+	cells := len(full.Rows) * len(fields)
+	if r.left -= cells; r.left < 0 {
+		return nil, &FitError{Type: alwayson.TypeInfoTable, Cells: cells}
+	}
 	table := &alwayson.InfoTable{}
 	for _, f := range fields {
 		table.Fields = append(table.Fields, alwayson.Field{Name: f.Name, Description: f.Description, Type: f.Type})
 	}
 	for n, row := range full.Rows {
-		cells, err := rowCells(row, fields)
+		cells, err := r.rowCells(row, fields)
 		if err != nil {
 			return nil, inRow(err, n)
 		}
@@ -158,7 +184,7 @@ func table(raw json.RawMessage, declared []alwayson.FieldDefinition) (*alwayson.
 	return table, nil
 }
 
-func rowCells(row map[string]json.RawMessage, fields []alwayson.FieldDefinition) ([]alwayson.Value, error) {
+func (r *reader) rowCells(row map[string]json.RawMessage, fields []alwayson.FieldDefinition) ([]alwayson.Value, error) {
 	cells := make([]alwayson.Value, len(fields))
 	for i, f := range fields {
 		cell, there := row[f.Name]
@@ -166,7 +192,7 @@ func rowCells(row map[string]json.RawMessage, fields []alwayson.FieldDefinition)
 			continue
 		}
 		var err error
-		if cells[i], err = Value(cell, f); err != nil {
+		if cells[i], err = r.value(cell, f); err != nil {
 			return nil, inColumn(err, f.Name)
 		}
 	}
