@@ -61,6 +61,12 @@ func (b *Bridge) BindChanged(name string, state alwayson.BindState, reason strin
 	}
 	was := t.state
 	t.state, t.reason, t.stateFrom = state, reason, time.Now()
+	switch state {
+	case alwayson.Bound:
+		t.ours = t.bind
+	case alwayson.Refused:
+		t.ours = ""
+	}
 	if state == alwayson.Refused {
 		t.problemLocked("bind", "the platform refuses to bind it: "+reason)
 	}

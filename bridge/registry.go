@@ -37,6 +37,7 @@ type thing struct {
 
 	state     alwayson.BindState
 	reason    string // the platform's, for Refused
+	ours      string // the platform name that was bound last, until it is refused
 	absent    bool   // bound, but there is no such Thing on the platform
 	stateFrom time.Time
 	counted   stateNumber // in the Bridge's tally; scheduler.mu guards it too

@@ -38,6 +38,7 @@ type upwardKey struct{ thing, service, request string }
 func keyOf(u *mapping.Upward) upwardKey { return upwardKey{u.Thing, u.Service, u.Request} }
 
 const (
+	maxUpwardName   = 255         // bytes of the name of a service or a request, which are remembered
 	recentUpwards   = 4096        // ended requests that are recognised when they come again
 	upwardReplyTime = time.Minute // a reply that the broker does not have after that is dropped
 )
@@ -63,6 +64,9 @@ func (w *upwards) request(u *mapping.Upward, m *Message) {
 		return
 	case u.Problem != "":
 		w.reply(u, "invalid", 400, u.Problem)
+		return
+	case len(u.Service) > maxUpwardName || len(u.Request) > maxUpwardName:
+		w.reply(u, "invalid", 400, fmt.Sprintf("the service's name and the request's have %d bytes at most", maxUpwardName))
 		return
 	case !b.inForce().upward.match(u.Service):
 		w.reply(u, "denied", 403, fmt.Sprintf("service %q is not among allow.platform", u.Service))
@@ -97,8 +101,12 @@ func (w *upwards) call(u *mapping.Upward, inputs *alwayson.InfoTable) {
 		return
 	}
 	b.mu.Lock()
-	bind := t.bind
+	bind, theirs := t.bind, t.notOursLocked()
 	b.mu.Unlock()
+	if theirs != "" {
+		w.reply(u, "refused", 503, theirs)
+		return
+	}
 	w.mu.Lock()
 	inFlight, full := w.calls[keyOf(u)] != nil, w.fullLocked(u.Thing)
 	if !inFlight && full == "" {
@@ -121,6 +129,19 @@ func (w *upwards) call(u *mapping.Upward, inputs *alwayson.InfoTable) {
 			w.answered(u, resp, err)
 		}
 	})
+}
+
+// notOursLocked says why a device must not act for the Thing of its name: whoever
+// may announce may choose any name, and it is the bind by which the platform says
+// that the Thing is one of a device and not somebody else's. "" where it has said so.
+func (t *thing) notOursLocked() string {
+	switch {
+	case t.state == alwayson.Refused:
+		return "the platform refuses to bind this device's Thing: " + t.reason
+	case t.ours != t.bind:
+		return "the platform has not bound this device's Thing yet; ask again"
+	}
+	return ""
 }
 
 func (w *upwards) fullLocked(thing string) string {
@@ -174,7 +195,12 @@ func (w *upwards) answered(u *mapping.Upward, resp *alwayson.Response, err error
 		w.reply(u, "platform_error", resp.Code.HTTPStatus(), text)
 	default:
 		result := map[string]any{}
-		if v := alwayson.Result(resp.Content, "result"); !v.IsNothing() {
+		v := alwayson.Result(resp.Content, "result")
+		if n := restjson.Length(v); n > restjson.MaxLength {
+			w.reply(u, "too_large", 413, fmt.Sprintf("the platform's result is %d bytes of JSON; %d are passed on at most", n, restjson.MaxLength))
+			return
+		}
+		if !v.IsNothing() {
 			result["result"] = mapping.ToJSON(v)
 		}
 		w.publish(u, "ok", result)

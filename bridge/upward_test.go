@@ -95,6 +95,50 @@ func TestTheWayUp(t *testing.T) {
 	}
 }
 
+func TestADeviceActsForAThingOnlyThatThePlatformHasBound(t *testing.T) {
+	bubble(t, pump(), func(r *rig) {
+		r.platform.refuse = map[string]string{"pump-2": "it is no remote thing", "*SN9": "it is bound by another connection"}
+		r.retained(announce, `{}`)
+		r.live(logRequest+"1", `{}`)
+		r.mustReply("1", " {}")
+		r.live("things/pump-2/announce", `{}`)
+		r.live("things/pump-2/platform/Log/request/2", `{}`)
+		r.mustReply("2", `"code":503,"message":"the platform refuses to bind this device's Thing: it is no remote thing"`)
+		r.live(announce, `{"identifier":"SN9"}`)
+		r.live(logRequest+"3", `{}`)
+		r.mustReply("3", `"code":503,"message":"the platform refuses to bind this device's Thing: it is bound by another connection"`)
+		if n := r.upCalls(); n != 1 {
+			t.Errorf("the platform was called %d times", n)
+		}
+	}, letUp("Log"))
+}
+
+func TestARequestUpwardsWithAnEndlessNameIsRefused(t *testing.T) {
+	bubble(t, pump(), func(r *rig) {
+		r.retained(announce, `{}`)
+		r.live(logRequest+strings.Repeat("9", 256), `{}`)
+		r.mustReply(strings.Repeat("9", 256), `"code":400`)
+		if n := r.upCalls(); n != 0 {
+			t.Errorf("the platform was called %d times", n)
+		}
+	}, letUp("Log"))
+}
+
+func TestAResultThatIsEndlessAsJSONIsNotMade(t *testing.T) {
+	bubble(t, pump(), func(r *rig) {
+		table := &alwayson.InfoTable{Fields: []alwayson.Field{{Name: strings.Repeat("n", 100_000), Type: alwayson.TypeBoolean}}}
+		for range 100_000 { // 10 GB
+			table.Rows = append(table.Rows, []alwayson.Value{alwayson.NewBoolean(true)})
+		}
+		r.platform.judge = func(req *alwayson.Request) (*alwayson.Response, error) {
+			return alwayson.OK(alwayson.NewTable(alwayson.NewResult(alwayson.NewTable(table)))), nil
+		}
+		r.retained(announce, `{}`)
+		r.live(logRequest+"1", `{}`)
+		r.mustReply("1", `"code":413`)
+	}, letUp("Log"))
+}
+
 func TestInputsOfTheWayUp(t *testing.T) {
 	for _, c := range []struct{ name, payload, want string }{
 		{"by their looks", `{"b":true,"a":1,"n":null,"list":[{"x":1}]}`, `{"a":1,"b":true,"list":[{"x":1}]}`},

@@ -95,7 +95,11 @@ func (s consoleSource) callEdgeThing(ctx context.Context, thing, service string,
 	case !resp.Code.IsSuccess():
 		return nil, callFailure{&mapping.CallError{Code: resp.Code, Text: restjson.Reason(resp)}}, true
 	}
-	return mapping.ToJSON(alwayson.Result(resp.Content, "result")), nil, true
+	v := alwayson.Result(resp.Content, "result")
+	if n := restjson.Length(v); n > restjson.MaxLength {
+		return nil, callFailure{&mapping.CallError{Code: alwayson.EntityTooLarge, Text: fmt.Sprintf("the result is %d bytes of JSON; %d are shown at most", n, restjson.MaxLength)}}, true
+	}
+	return mapping.ToJSON(v), nil, true
 }
 
 // edgeRows shows how the edge things are.
