@@ -98,7 +98,7 @@ func (m *Manager) exchange(ctx context.Context, t *thing, reg *registration, met
 			token = m.token(t)
 		}
 		a, next, err := m.once(ctx, reg, token, method, url, body)
-		m.keepToken(t, next)
+		m.keepToken(t, reg, next)
 		leave()
 		if err != nil || a.status != http.StatusUnauthorized || next == "" || next == token || try == csrfTries {
 			return a, err
@@ -112,12 +112,19 @@ func (m *Manager) token(t *thing) string {
 	return t.csrf
 }
 
-func (m *Manager) keepToken(t *thing, token string) {
-	if token != "" {
-		m.mu.Lock()
-		t.csrf = token
-		m.mu.Unlock()
+// maxToken bounds a token, in bytes; a longer one is kept of no agent.
+const maxToken = 1024
+
+// keepToken keeps the token of an answer of the agent that reg names, if it still is.
+func (m *Manager) keepToken(t *thing, reg *registration, token string) {
+	if token == "" || len(token) > maxToken {
+		return
 	}
+	m.mu.Lock()
+	if t.reg.address() == reg.address() {
+		t.csrf = token
+	}
+	m.mu.Unlock()
 }
 
 // errTooLarge says that an answer is over Options.MaxBody.

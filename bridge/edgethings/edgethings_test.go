@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -566,6 +567,123 @@ func TestWhatAnAgentAsksForItsOwnThingGoesToThePlatform(t *testing.T) {
 		if resp, _ := serve(alwayson.Post, alwayson.EventRequest("agent-1", "Alarm", nil)); resp.Code != code {
 			t.Errorf("%v: %s", err, resp.Code)
 		}
+	}
+}
+
+func TestOfARefusedRegistrationLittleIsRemembered(t *testing.T) {
+	r := newRig(t)
+	long := strings.Repeat("x", 500_000)
+	for _, json := range []string{`{"name":"` + long + `"}`, `{"name":"a","port":"` + long + `"}`, `{"name":"b","port":80,"host":"` + long + `"}`,
+		`{"name":"c","port":80,"path":"` + long + `"}`, `{"name":"d","port":80,"proto":"` + long + `"}`, `{"name":"e","port":80,"persist":"` + long + `"}`} {
+		if resp := r.add(json); resp.Code != alwayson.BadRequest || len(resp.Reason) > 400 {
+			t.Errorf("%.30s: %s with %d bytes", json, resp.Code, len(resp.Reason))
+		}
+	}
+	kept := r.m.Refusals()
+	for _, k := range kept {
+		if n := len(k.Name) + len(k.Address) + len(k.Reason); n > 1500 {
+			t.Errorf("%.20s: %d bytes are remembered", k.Name, n)
+		}
+	}
+	if len(kept) != 6 {
+		t.Errorf("%d refusals are remembered", len(kept))
+	}
+}
+
+func TestNothingIsSentForAThingThatThePlatformHasNotBound(t *testing.T) {
+	r := newRig(t)
+	r.far.refuse = "it is no remote thing"
+	mustBe(t, r.add(`{"name":"Controller"}`), "null")
+	write := func(thing string) *alwayson.Response {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		resp, mine := r.m.Serve(ctx, alwayson.Put, alwayson.PropertyRequest(alwayson.EntityThing, thing, "speed", restjson.Content([]byte(`{"speed": 9000}`))))
+		if !mine {
+			t.Fatal("it is none of the Manager's")
+		}
+		return resp
+	}
+	r.waitWanted("Controller", true)
+	mustFail(t, write("Controller"), alwayson.ServiceUnavailable, "the platform refuses to bind Controller, so nothing is sent for it: it is no remote thing")
+	r.m.PlatformDown(1, errors.New("gone"))
+	mustFail(t, write("Controller"), alwayson.ServiceUnavailable, "not connected")
+	r.m.PlatformUp(2)
+	// One whose agent does not answer is never bound: who registers it does not get to the Thing either.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	mustBe(t, r.add(fmt.Sprintf(`{"name":"Other","port":%d}`, port)), "null")
+	mustFail(t, write("Other"), alwayson.ServiceUnavailable, "nothing is sent for Other before its agent answers at http://127.0.0.1:")
+	if len(r.far.asked) != 0 {
+		t.Errorf("the platform was asked %+v", r.far.asked[0])
+	}
+}
+
+func TestAPushWaitsForItsThingToBeBound(t *testing.T) {
+	r := newRig(t)
+	turn := make(chan func(http.ResponseWriter), 1)
+	agent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if f, more := <-turn; more {
+			f(w)
+		}
+	}))
+	defer agent.Close()
+	defer close(turn)
+	mustBe(t, r.add(fmt.Sprintf(`{"name":"agent-1","port":%d}`, agent.Listener.Addr().(*net.TCPAddr).Port)), "null")
+	answered := make(chan *alwayson.Response, 1)
+	go func() {
+		resp, _ := r.m.Serve(t.Context(), alwayson.Post, alwayson.EventRequest("agent-1", "Alarm", nil))
+		answered <- resp
+	}()
+	turn <- func(http.ResponseWriter) {} // now it answers
+	mustBe(t, <-answered, "null")
+}
+
+func TestARequestThatIsEndlessAsJSONDoesNotReachTheAgent(t *testing.T) {
+	r := newRig(t)
+	a, _ := r.agent(devicesim.AgentOptions{Name: "agent-1"})
+	r.waitWanted("agent-1", true)
+	table := &alwayson.InfoTable{Fields: []alwayson.Field{{Name: strings.Repeat("n", 100_000), Type: alwayson.TypeBoolean}}}
+	for range 100_000 { // 10 GB
+		table.Rows = append(table.Rows, []alwayson.Value{alwayson.NewBoolean(true)})
+	}
+	mustFail(t, r.call("agent-1", "Add", alwayson.Named{Name: "a", Value: alwayson.NewTable(table)}), alwayson.EntityTooLarge, "are sent to an agent at most")
+	if slices.ContainsFunc(a.Requests(), func(s string) bool { return strings.Contains(s, "/Services/Add") }) {
+		t.Error("it was sent")
+	}
+}
+
+func TestATokenOfOneAgentIsNotGivenToTheNext(t *testing.T) {
+	r := newRig(t)
+	var mu sync.Mutex
+	got := map[string]string{} // all tokens that an agent got, by the token that it gives
+	agent := func(token string) *httptest.Server {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			mu.Lock()
+			got[token] += q.Header.Get("X-CSRF-Token")
+			mu.Unlock()
+			w.Header().Set("X-CSRF-Token", token)
+		}))
+		t.Cleanup(s.Close)
+		return s
+	}
+	first, second := agent("first's own"), agent(strings.Repeat("x", 5000))
+	at := func(s *httptest.Server) string {
+		return fmt.Sprintf(`{"name":"a","port":%d,"keepalive":3600000}`, s.Listener.Addr().(*net.TCPAddr).Port)
+	}
+	mustBe(t, r.add(at(first)), "null")
+	r.waitWanted("a", true)
+	r.call("a", "S")
+	mustBe(t, r.add(at(second)), "null")
+	r.call("a", "S")
+	r.call("a", "S")
+	mu.Lock()
+	defer mu.Unlock()
+	if !strings.Contains(got["first's own"], "first's own") || got[strings.Repeat("x", 5000)] != "" {
+		t.Errorf("tokens sent: %q", got)
 	}
 }
 

@@ -35,6 +35,7 @@ func (m *Manager) BindChanged(name string, state alwayson.BindState, reason stri
 	news := state == alwayson.Refused && reason != t.reason
 	t.bind = state
 	t.ready = t.ready && state == alwayson.Bound
+	t.movedLocked()
 	switch state {
 	case alwayson.Refused:
 		t.reason = reason
@@ -60,6 +61,7 @@ func (m *Manager) Subscribed(name string, subs []alwayson.Subscription) {
 		return
 	default:
 		t.ready = true
+		t.movedLocked()
 		m.noticeLocked(t)
 	}
 	m.mu.Unlock()

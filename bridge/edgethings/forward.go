@@ -94,6 +94,9 @@ func (f *flight) run(method alwayson.Code, req *alwayson.Request, respond func(*
 	defer cancel()
 	resp := f.turn(ctx)
 	if resp == nil {
+		resp = f.tooLong(req)
+	}
+	if resp == nil {
 		switch {
 		case req.Characteristic == alwayson.Services:
 			resp = f.service(ctx, req)
@@ -170,6 +173,15 @@ func (m *Manager) heard(t *thing, reg *registration, err error) {
 		say()
 	}
 	signal(m.wake)
+}
+
+// tooLong is the answer to a request whose parameters would be endless as JSON: a
+// short message can hold a table with a long column name and many rows. nil: they fit.
+func (f *flight) tooLong(req *alwayson.Request) *alwayson.Response {
+	if n := restjson.Length(alwayson.NewTable(req.Params)); n > restjson.MaxLength {
+		return alwayson.Fail(alwayson.EntityTooLarge, fmt.Sprintf("the request to %s is %d bytes of JSON; %d are sent to an agent at most", f.t.name, n, restjson.MaxLength))
+	}
+	return nil
 }
 
 func (f *flight) service(ctx context.Context, req *alwayson.Request) *alwayson.Response {

@@ -28,12 +28,69 @@ func (m *Manager) Serve(ctx context.Context, method alwayson.Code, req *alwayson
 	if t == nil || !forAgents(req) {
 		return nil, false
 	}
+	if why := m.notReady(ctx, t); why != "" {
+		return alwayson.Fail(alwayson.ServiceUnavailable, why), true
+	}
 	up := *req
 	up.Entity = t.name
 	if method == alwayson.Put {
 		up.Params = named(req.Name, req.Params)
 	}
 	return m.forward(ctx, method, &up), true
+}
+
+// readyTime is how long a request of an agent waits for its Thing to be bound.
+const readyTime = 5 * time.Second
+
+// notReady says why a request of an agent for its own Thing is not forwarded; "" if it
+// may be. Whoever may register may choose any name that is free here; that the platform
+// has bound it and told its subscriptions is the platform's word that
+// the Thing is one of an edge and not somebody else's. It waits for that a while.
+func (m *Manager) notReady(ctx context.Context, t *thing) string {
+	ctx, cancel := context.WithTimeout(ctx, readyTime)
+	defer cancel()
+	for {
+		m.mu.Lock()
+		why, moved := m.notReadyLocked(t)
+		m.mu.Unlock()
+		if why == "" || moved == nil {
+			return why
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return why
+		}
+	}
+}
+
+// notReadyLocked also gives what to wait for; nil: waiting does not help.
+func (m *Manager) notReadyLocked(t *thing) (why string, moved chan struct{}) {
+	switch {
+	case m.things[fold(t.name)] != t:
+		return fmt.Sprintf("%s is not registered any more", t.name), nil
+	case t.ready:
+		return "", nil
+	case !m.up:
+		return alwayson.ErrNotConnected.Error(), nil
+	case t.bind == alwayson.Refused:
+		return fmt.Sprintf("the platform refuses to bind %s, so nothing is sent for it: %s", t.name, t.reason), nil
+	}
+	if t.moved == nil {
+		t.moved = make(chan struct{})
+	}
+	if t.state != alive {
+		return fmt.Sprintf("nothing is sent for %s before its agent answers at %s and the platform has bound it; register without a port where nothing listens", t.name, t.reg.address()), t.moved
+	}
+	return fmt.Sprintf("nothing is sent for %s before the platform has bound it and told its subscriptions", t.name), t.moved
+}
+
+// movedLocked wakes who waits for a change of the Thing.
+func (t *thing) movedLocked() {
+	if t.moved != nil {
+		close(t.moved)
+		t.moved = nil
+	}
 }
 
 // forAgents reports whether an agent may make this request for its own Thing
@@ -71,6 +128,9 @@ func (m *Manager) forward(ctx context.Context, method alwayson.Code, req *always
 	m.platform.Start(method, req, timeout, func(resp *alwayson.Response, err error) { end <- ending{resp, err} })
 	select {
 	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.Canceled) {
+			<-end // who leaves early keeps the place, so that nobody heaps up work by leaving
+		}
 		return alwayson.Fail(alwayson.GatewayTimeout, "the platform did not answer in time; it may have acted")
 	case e := <-end:
 		switch {

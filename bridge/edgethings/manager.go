@@ -62,8 +62,9 @@ type thing struct {
 
 	wanted bool // the Platform was told
 	bind   alwayson.BindState
-	reason string // the platform's, for Refused
-	ready  bool   // bound, and the platform has told its subscriptions
+	reason string        // the platform's, for Refused
+	ready  bool          // bound, and the platform has told its subscriptions
+	moved  chan struct{} // closed when bind or ready changes; nil: nobody waits for that
 
 	inFlight  int
 	lastWrite chan struct{} // closed when the last write of a property has ended
@@ -173,6 +174,9 @@ func (m *Manager) enter(reg *registration) {
 	}
 	delete(m.refusals, fold(reg.Name))
 	changed := fresh || *t.reg != *reg
+	if !fresh && t.reg.address() != reg.address() {
+		t.csrf = "" // it is the other agent's
+	}
 	t.reg, t.failures = reg, 0
 	if reg.Port == 0 {
 		m.setLocked(t, alive)
@@ -215,6 +219,7 @@ func (m *Manager) forget(name string) bool {
 		return false
 	}
 	delete(m.things, fold(name))
+	t.movedLocked()
 	if t.wanted {
 		m.unwant = append(m.unwant, t.name)
 	}
@@ -258,10 +263,7 @@ const problemsPerThing = 8
 
 // problemLocked notes what went wrong with a Thing; a repetition counts up.
 func (t *thing) problemLocked(kind, text string) {
-	const most = 300
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
-	}
+	text = cut(text)
 	now := time.Now()
 	for i := range t.problems {
 		if p := &t.problems[i]; p.Kind == kind && p.Text == text {
@@ -274,6 +276,15 @@ func (t *thing) problemLocked(kind, text string) {
 		t.problems = t.problems[1:]
 	}
 	t.problems = append(t.problems, bridge.Problem{Time: now, Kind: kind, Text: text, Count: 1})
+}
+
+// cut bounds a text that is remembered.
+func cut(text string) string {
+	const most = 300
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
 }
 
 func signal(c chan struct{}) {

@@ -92,10 +92,12 @@ func newParams(table *alwayson.InfoTable) *params {
 
 func (p *params) fail(format string, args ...any) {
 	if p.bad == "" {
-		p.bad = fmt.Sprintf(format, args...)
+		p.bad = cut(fmt.Sprintf(format, args...))
 	}
 }
 
+// text reads a text. Of one that is too long it gives the begin, for people: what is
+// refused is remembered for a while.
 func (p *params) text(name string) string {
 	v := p.row[name]
 	s := v.Text()
@@ -109,6 +111,7 @@ func (p *params) text(name string) string {
 		p.fail("%s has a control character in it, or is not UTF-8", name)
 	case utf8.RuneCountInString(s) > maxText:
 		p.fail("%s is longer than %d characters", name, maxText)
+		s = cut(s)
 	}
 	return s
 }
