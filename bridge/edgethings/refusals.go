@@ -12,16 +12,20 @@ type Refusal struct {
 	Reason  string    `json:"reason"`
 	Count   int       `json:"count"`
 	Last    time.Time `json:"last"`
+
+	told time.Time // by the log
 }
 
 const (
-	mostRefusals  = 1000      // kept
-	shownRefusals = 20        // told at a time
-	refusalTime   = time.Hour // without another attempt, then it is forgotten
+	mostRefusals  = 1000        // kept
+	shownRefusals = 20          // told at a time
+	refusalTime   = time.Hour   // without another attempt, then it is forgotten
+	refusalPause  = time.Minute // between two lines of the log about one name
 )
 
 // refused notes a refused registration and logs it where it is news: an agent
-// repeats one that is refused every few seconds.
+// repeats one that is refused every few seconds. One that is refused for ever other reasons
+// has a line a minute.
 func (m *Manager) refused(reg *registration, reason string) {
 	now := time.Now()
 	m.mu.Lock()
@@ -35,7 +39,14 @@ func (m *Manager) refused(reg *registration, reason string) {
 	r := m.refusals[fold(reg.Name)]
 	news := r == nil || r.Reason != reason || now.Sub(r.Last) > refusalTime
 	if news {
-		r = &Refusal{Name: reg.Name, Address: reg.address(), Reason: reason}
+		told := time.Time{}
+		if r != nil {
+			told = r.told
+		}
+		r = &Refusal{Name: reg.Name, Address: reg.address(), Reason: reason, told: told}
+	}
+	if news = news && now.Sub(r.told) >= refusalPause; news {
+		r.told = now
 	}
 	r.Count++
 	r.Last = now
