@@ -83,6 +83,9 @@ func (s *summary) event(e event) {
 		s.end(e, key, &s.passed)
 	case "fail":
 		s.failures = append(s.failures, strings.TrimSpace(key))
+		if e.Test == "" {
+			s.unended(e.Package)
+		}
 		for _, line := range s.output[key] {
 			fmt.Fprint(s.out, line)
 		}
@@ -104,6 +107,22 @@ func (s *summary) end(e event, key string, count *int) {
 		fmt.Fprintf(s.out, "%s %s %.1fs\n", word, e.Package, e.Elapsed)
 	}
 	delete(s.output, key)
+}
+
+// unended shows what the tests said that had not ended when their package did:
+// one of them ran out of time, or ended the process.
+func (s *summary) unended(pkg string) {
+	var keys []string
+	for key := range s.output {
+		if strings.HasPrefix(key, pkg+" ") && key != pkg+" " {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		fmt.Fprintf(s.out, "%s had not ended:\n%s", key, strings.Join(s.output[key], ""))
+		delete(s.output, key)
+	}
 }
 
 func (s *summary) skip(e event, key string) {

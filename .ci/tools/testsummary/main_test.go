@@ -14,6 +14,7 @@ func TestTheSummaryCountsAndNamesSkips(t *testing.T) {
 {"Action":"skip","Package":"thingbridge/a","Test":"TestSkipped"}
 {"Action":"output","Package":"thingbridge/a","Test":"TestBad","Output":"    a_test.go:20: wrong\n"}
 {"Action":"fail","Package":"thingbridge/a","Test":"TestBad"}
+{"Action":"output","Package":"thingbridge/a","Test":"TestEndless","Output":"panic: test timed out after 8m0s\n"}
 {"Action":"fail","Package":"thingbridge/a"}
 words of the go command itself
 {"Action":"skip","Package":"thingbridge/b"}
@@ -22,7 +23,7 @@ words of the go command itself
 		t.Errorf("read %v; a failure is not seen", err)
 	}
 	for _, want := range []string{
-		"a_test.go:20: wrong", "words of the go command itself", "tests: 1 passed, 1 failed, 1 skipped in 1 packages",
+		"a_test.go:20: wrong", "thingbridge/a TestEndless had not ended:\npanic: test timed out", "words of the go command itself", "tests: 1 passed, 1 failed, 1 skipped in 1 packages",
 		"skipped: no broker: install mosquitto\n    a.TestSkipped", "failed: thingbridge/a TestBad",
 	} {
 		if !strings.Contains(out.String(), want) {
