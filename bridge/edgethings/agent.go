@@ -86,7 +86,7 @@ const csrfTries = 4
 // answers makes the token before it useless.
 func (m *Manager) exchange(ctx context.Context, t *thing, reg *registration, method, url string, body []byte) (*answer, error) {
 	for try := 1; ; try++ {
-		token := m.token(t)
+		token := m.token(t, reg)
 		leave := func() {}
 		if token != "" || try > 1 {
 			select {
@@ -95,7 +95,7 @@ func (m *Manager) exchange(ctx context.Context, t *thing, reg *registration, met
 			case <-ctx.Done():
 				return nil, errNoAnswer
 			}
-			token = m.token(t)
+			token = m.token(t, reg)
 		}
 		a, next, err := m.once(ctx, reg, token, method, url, body)
 		m.keepToken(t, reg, next)
@@ -106,9 +106,13 @@ func (m *Manager) exchange(ctx context.Context, t *thing, reg *registration, met
 	}
 }
 
-func (m *Manager) token(t *thing) string {
+// token is that of the agent that reg names, if it still is the Thing's.
+func (m *Manager) token(t *thing, reg *registration) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if t.reg.address() != reg.address() {
+		return ""
+	}
 	return t.csrf
 }
 

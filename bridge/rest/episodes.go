@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -59,18 +60,18 @@ func (e *episodes) note(outcome string, q *http.Request, text string) {
 	if !first {
 		return
 	}
-	args := []any{"reason", text}
+	args := []any{"reason", cut(text)}
 	if q != nil {
 		args = append(args, "remote", q.RemoteAddr, "method", q.Method, "path", cut(q.URL.Path))
 	}
 	e.log.Warn(line, args...)
 }
 
-const pathShown = 200 // bytes of a path in the log
+const shown = 300 // bytes of a path or a reason in the log
 
 func cut(s string) string {
-	if len(s) > pathShown {
-		return s[:pathShown] + "…"
+	if len(s) > shown {
+		return strings.ToValidUTF8(s[:shown], "") + "…"
 	}
 	return s
 }

@@ -437,6 +437,20 @@ func TestTheLogHasTwoLinesForAnEpisode(t *testing.T) {
 	}
 }
 
+func TestALongNameIsNotLoggedAsAWhole(t *testing.T) {
+	var log bytes.Buffer
+	r, err := New(Options{Listen: "127.0.0.1:0", Platform: silent{}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := answered(r, "GET", pump+"Properties/"+strings.Repeat("x", 15_000)); w.Code != 403 {
+		t.Fatal(w.Code)
+	}
+	if n := log.Len(); n == 0 || n > 1000 {
+		t.Errorf("%d bytes were logged", n)
+	}
+}
+
 func TestItEndsWithRequestsUnderWay(t *testing.T) {
 	w := begin(t, func(o *Options) { o.StopTimeout = 20 * time.Millisecond })
 	req, err := http.NewRequest("POST", w.base+pump+"Services/Hold", nil)
