@@ -46,6 +46,7 @@ func (s *session) data(n *node, m *message, t *mapping.Turn) {
 		why = "its births may have been missed"
 	}
 	out := &Payload{Timestamp: m.payload.Timestamp}
+	var strays strays
 	for i := range m.payload.Metrics {
 		metric := &m.payload.Metrics[i]
 		k := named[metric.Name]
@@ -67,7 +68,7 @@ func (s *session) data(n *node, m *message, t *mapping.Turn) {
 		case k == nil:
 			t.Happened("unknown_metric")
 			why = "a metric is not known"
-			if k = s.stray(named, metric); k == nil {
+			if k = strays.take(named, metric); k == nil {
 				continue
 			}
 		}
@@ -82,14 +83,21 @@ func (s *session) data(n *node, m *message, t *mapping.Turn) {
 	}
 }
 
-// stray is a metric that no birth lists: it is taken under its own name unless
-// another metric has that property.
-func (s *session) stray(named metrics, metric *Metric) *known {
-	property := propertyName(metric.Name)
-	for _, k := range named {
-		if k.property == property {
-			return nil
+// strays are the properties of the births, by name: a message's metrics that no
+// birth lists are taken under their own names unless another metric has that property.
+type strays map[string]struct{}
+
+// take gives a metric that no birth lists; nil when its property is another's.
+func (p *strays) take(named metrics, metric *Metric) *known {
+	if *p == nil {
+		*p = make(strays, len(named))
+		for _, k := range named {
+			(*p)[k.property] = struct{}{}
 		}
+	}
+	property := propertyName(metric.Name)
+	if _, taken := (*p)[property]; taken {
+		return nil
 	}
 	return &known{property: property, kind: metric.Type}
 }

@@ -13,7 +13,7 @@ import (
 func (s *session) nodeBirth(key nodeKey, n *node, m *message, t *mapping.Turn) *node {
 	if n != nil {
 		s.flush(n, t)
-	} else if n = s.addNode(key); n == nil {
+	} else if n = s.addNode(key, t.Now); n == nil {
 		t.Happened("full")
 		t.Refuse(m.in.Topic, mapping.ReasonTooLarge, "more than %d edge nodes", maxNodes)
 		return nil
@@ -44,6 +44,9 @@ func (s *session) nodeBirth(key nodeKey, n *node, m *message, t *mapping.Turn) *
 }
 
 func (s *session) hasRoom(m *message, t *mapping.Turn) bool {
+	if s.metrics+len(m.payload.Metrics) > maxKnown {
+		s.forgetDead(t.Now)
+	}
 	if s.metrics+len(m.payload.Metrics) > maxKnown {
 		t.Happened("full")
 		t.Refuse(m.in.Topic, mapping.ReasonTooLarge, "more than %d metrics in all births", maxKnown)
@@ -172,7 +175,7 @@ func (s *session) wait(n *node, number uint8, m *message, t *mapping.Turn) bool 
 			return true
 		}
 	}
-	if s.ahead+size > maxAheadSize {
+	if s.ahead+size > maxAheadSize || len(n.ahead) >= 2*maxAhead { // one number may have come with several payloads
 		t.Happened("full")
 		return false
 	}
@@ -248,7 +251,7 @@ func (s *session) deviceBirth(n *node, m *message, t *mapping.Turn) {
 		s.ask(n, "its birth has not come", t)
 		return
 	}
-	d := s.addDevice(n, m.device)
+	d := s.addDevice(n, m.device, t.Now)
 	if d == nil {
 		t.Happened("full")
 		t.Refuse(m.in.Topic, mapping.ReasonTooLarge, "more than %d devices", maxDevices)
@@ -258,11 +261,7 @@ func (s *session) deviceBirth(n *node, m *message, t *mapping.Turn) {
 		return
 	}
 	t.Happened("device_birth")
-	for _, alias := range d.aliases {
-		if k := n.aliases[alias]; k != nil && k.of == d {
-			delete(n.aliases, alias)
-		}
-	}
+	n.unalias(d)
 	d.metrics = s.index(d.metrics, d, m.payload)
 	d.aliases = n.alias(d.metrics, d, m, t)
 	d.born, d.online, d.missing = true, true, false

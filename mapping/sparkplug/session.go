@@ -11,13 +11,14 @@ import (
 
 // Limits of what a session remembers.
 const (
-	maxNodes     = 10_000    // edge nodes
-	maxDevices   = 100_000   // devices, over all nodes
-	maxStrangers = 10_000    // nodes that are not known and were asked for their births
-	maxAhead     = 127       // messages of one node that wait for those before them: half the numbers
-	maxAheadSize = 16 << 20  // bytes of these, over all nodes
-	rebirthTries = 3         // requests that are repeated by time alone
-	maxKnown     = 2_000_000 // metrics, over all nodes
+	maxNodes     = 10_000      // edge nodes
+	maxDevices   = 100_000     // devices, over all nodes
+	maxStrangers = 10_000      // nodes that are not known and were asked for their births
+	maxAhead     = 127         // messages of one node that wait for those before them: half the numbers
+	maxAheadSize = 16 << 20    // bytes of these, over all nodes
+	forgetPause  = time.Minute // between two looks for dead nodes when there is no room
+	rebirthTries = 3           // requests that are repeated by time alone
+	maxKnown     = 2_000_000   // metrics, over all nodes
 )
 
 // session is the state of one namespace.
@@ -30,7 +31,8 @@ type session struct {
 	asked   map[nodeKey]time.Time
 	devices int
 	metrics int
-	ahead   int // bytes
+	ahead   int       // bytes
+	forgot  time.Time // when dead nodes were forgotten last, to make room
 }
 
 type nodeKey struct{ group, node string }
@@ -296,7 +298,7 @@ func (s *session) Known(d *mapping.Device) {
 	if err != nil || len(levels) < 4 {
 		return
 	}
-	n := s.addNode(nodeKey{levels[1], levels[3]})
+	n := s.addNode(nodeKey{levels[1], levels[3]}, time.Time{})
 	if n == nil {
 		return
 	}
@@ -305,15 +307,18 @@ func (s *session) Known(d *mapping.Device) {
 		n.own = s.index(n.own, nil, p)
 		return
 	}
-	if dev := s.addDevice(n, levels[4]); dev != nil {
+	if dev := s.addDevice(n, levels[4], time.Time{}); dev != nil {
 		dev.metrics = s.index(dev.metrics, dev, p)
 		dev.online = true
 	}
 }
 
 // addNode gives the node, which is made if there is room.
-func (s *session) addNode(key nodeKey) *node {
+func (s *session) addNode(key nodeKey, now time.Time) *node {
 	n := s.nodes[key]
+	if n == nil && len(s.nodes) >= maxNodes {
+		s.forgetDead(now)
+	}
 	if n == nil && len(s.nodes) < maxNodes {
 		key.group, key.node = strings.Clone(key.group), strings.Clone(key.node)
 		n = &node{nodeKey: key, bdSeq: -1, devices: map[string]*device{}}
@@ -323,8 +328,36 @@ func (s *session) addNode(key nodeKey) *node {
 	return n
 }
 
-func (s *session) addDevice(n *node, name string) *device {
+// forgetDead forgets the nodes and devices that are dead, once in a while when
+// there is no room: all that had a name in years would fill the tables.
+func (s *session) forgetDead(now time.Time) {
+	if now.Sub(s.forgot) < forgetPause {
+		return
+	}
+	s.forgot = now
+	for key, n := range s.nodes {
+		gone := !n.alive && !n.born && len(n.ahead) == 0
+		for name, d := range n.devices {
+			if gone || !d.online && !d.born {
+				n.unalias(d)
+				s.devices--
+				s.metrics -= len(d.metrics)
+				delete(n.devices, name)
+			}
+		}
+		if gone {
+			s.metrics -= len(n.own)
+			delete(s.nodes, key)
+			delete(s.due, n)
+		}
+	}
+}
+
+func (s *session) addDevice(n *node, name string, now time.Time) *device {
 	d := n.devices[name]
+	if d == nil && s.devices >= maxDevices {
+		s.forgetDead(now)
+	}
 	if d == nil && s.devices < maxDevices {
 		s.devices++
 		d = &device{name: strings.Clone(name)}
@@ -348,6 +381,16 @@ func (s *session) index(before metrics, of *device, p *Payload) metrics {
 	}
 	s.metrics += len(out) - len(before)
 	return out
+}
+
+// unalias forgets the aliases of a device's metrics.
+func (n *node) unalias(d *device) {
+	for _, alias := range d.aliases {
+		if k := n.aliases[alias]; k != nil && k.of == d {
+			delete(n.aliases, alias)
+		}
+	}
+	d.aliases = nil
 }
 
 // alias makes the metrics of a birth known by their aliases; it gives these.
