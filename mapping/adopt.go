@@ -3,7 +3,6 @@ package mapping
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"thingbridge/edge/alwayson"
@@ -184,9 +183,7 @@ func (e *Engine) TakeOver(from *Engine, there, here string) {
 		return
 	}
 	types := restoredTypes(st.dev, old.savedTypes(), e.opt.Limits.DefinitionsPerThing)
-	old.mu.Lock()
-	offline := maps.Clone(old.offline)
-	old.mu.Unlock()
+	offline := st.stillSaid(old)
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.offline = offline

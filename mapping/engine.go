@@ -147,9 +147,7 @@ func (e *Engine) Put(d *Device) (Change, error) {
 		d.since = time.Now().UnixMilli()
 	}
 	if have != nil {
-		have.mu.Lock()
-		st.offline = maps.Clone(have.offline)
-		have.mu.Unlock()
+		st.offline = st.stillSaid(have)
 	}
 	st.entries = e.bind(st)
 	before := e.wanted(have, st)

@@ -55,3 +55,24 @@ func groupKey(r *rule) string {
 	}
 	return r.presence.group + "\x00" + r.pat.text
 }
+
+// stillSaid gives what the topics of another state's groups said, of those that st has too.
+func (st *deviceState) stillSaid(old *deviceState) map[string]bool {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	if len(old.offline) == 0 {
+		return nil
+	}
+	kept := map[string]bool{}
+	for _, rules := range st.groupRules() {
+		for _, r := range rules {
+			if r.kind != kindPresence || r.presence.group == "" {
+				continue
+			}
+			if offline, said := old.offline[groupKey(r)]; said {
+				kept[groupKey(r)] = offline
+			}
+		}
+	}
+	return kept
+}
