@@ -74,15 +74,23 @@ func (g *gatherer) look(name string, w *gatherWait) {
 	delete(g.waiting, name)
 	topic := w.topic
 	g.mu.Unlock()
-	g.announce(name, topic, func(*mapping.Rejected) { g.lookAgain(name, topic) })
+	g.announce(name, topic, func(e *mapping.Rejected) { g.lookAgain(name, topic, e) })
 }
 
-// lookAgain tells later what a device still lacks then.
-func (g *gatherer) lookAgain(name, topic string) {
+// lookAgain tells later what a device still lacks then, and at once where as many
+// wait for that as there may be Things. life is held.
+func (g *gatherer) lookAgain(name, topic string, lacks *mapping.Rejected) {
 	g.mu.Lock()
 	_, planned := g.incomplete[name]
-	g.incomplete[name] = topic
+	full := !planned && len(g.incomplete) >= g.b.inForce().limits.Things
+	if !full {
+		g.incomplete[name] = topic
+	}
 	g.mu.Unlock()
+	if full {
+		g.b.note(func() { g.b.rejected(lacks, topic) })
+		return
+	}
 	if planned {
 		return
 	}

@@ -207,4 +207,32 @@ func TestADeviceThatLacksSomethingIsToldOnlyWhenNothingMoreComes(t *testing.T) {
 `))
 }
 
+// What a device lacks is told at once when as many wait to be looked at again as
+// there may be Things.
+func TestDevicesThatLackSomethingAreFollowedWithinTheLimitOfThings(t *testing.T) {
+	bubble(t, things(), func(r *rig) {
+		for i := range 5 {
+			r.retained(fmt.Sprintf("h/d%d/a", i), "1")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		told := 0
+		for _, j := range r.b.Rejections() {
+			if j.Reason == string(mapping.ReasonIncomplete) {
+				told += j.Count
+			}
+		}
+		if told != 3 {
+			t.Errorf("%d are told at once, want 3", told)
+		}
+	}, profile(t, `
+- name: wholes
+  thing: ${id}
+  decoder: wholes
+  announce:
+    - {topic: "h/{id}/a", gather: 500ms}
+    - {topic: "h/{id}/b", gather: 500ms}
+`), func(o *bridge.Options) { o.Limits.Things = 2 })
+}
+
 func init() { mapping.RegisterDeviceDecoder("wholes", wholes{}) }

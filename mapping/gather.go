@@ -146,16 +146,21 @@ func (g *gathering) set(part Part, gone bool, lim Limits) (fault string) {
 	return ""
 }
 
-// makeRoom drops gatherings until all fit, those first of which no device came.
+// makeRoom drops gatherings when they do not fit, an eighth at a time so that not
+// every message looks at all of them; those first of which no device came.
 // gatherMu is held.
 func (e *Engine) makeRoom(h *handler, but string) {
 	most := gatherShare * e.opt.Limits.PayloadBytes
+	if e.gatherBytes <= most {
+		return
+	}
+	enough := most - most/8
 	for _, dirty := range []bool{false, true} {
-		if e.gatherBytes <= most {
-			return
-		}
 		for name, g := range e.gathered {
-			if name == but || g.dirty != dirty || e.gatherBytes <= most {
+			if e.gatherBytes <= enough {
+				return
+			}
+			if name == but || g.dirty != dirty {
 				continue
 			}
 			e.dropGathering(name)
