@@ -72,6 +72,7 @@ func benchRig(b *testing.B, things int) (*bridge.Bridge, *quickPlatform) {
 	wg.Go(func() { p.jobs.run(ctx) })
 	b.Cleanup(func() { cancel(); wg.Wait(); _ = box.Close() })
 	p.jobs.add(func() { br.PlatformUp(1) })
+	p.jobs.add(func() { br.BusUp(1) }) // the broker has told all that it retains
 	for i := range things {
 		br.Message(&bridge.Message{Topic: fmt.Sprintf("things/thing-%d/announce", i), Payload: []byte(`{"properties":{"temp":"NUMBER"}}`), Retained: true})
 	}

@@ -67,21 +67,21 @@ func (b *Bridge) Message(m *Message) {
 	}
 	b.work.Lock()
 	defer b.work.Unlock()
-	in := mapping.Input{Topic: m.Topic, Payload: m.Payload, Retained: m.Retained, Now: m.Received}
 	r := &receipt{m: m}
 	r.left.Store(1)
-	heard, taken := b.turns.message(&in, r)
+	d := dispatch{b: b, r: r, in: mapping.Input{Topic: m.Topic, Payload: m.Payload, Retained: m.Retained, Now: m.Received}}
+	heard, taken := b.turns.message(&d.in, r)
 	if !taken {
-		heard = b.handle(&in, r)
+		heard = d.handle()
 	}
 	b.metrics.received(heard)
 	r.done(nil)
 }
 
-// handle has the rules look at a message, and carries out what it means. It gives
+// handle has the rules look at the message, and carries out what it means. It gives
 // the profiles that listen. work is held.
-func (b *Bridge) handle(in *mapping.Input, r *receipt) []string {
-	d := dispatch{b: b, r: r, in: *in}
+func (d *dispatch) handle() []string {
+	b := d.b
 	d.in.Heard = d.heard[:0]
 	effects := b.engine.Load().Handle(&d.in, nil)
 	if b.trace.on() {

@@ -74,6 +74,8 @@
 //   - What is retained under the filters of new and changed profiles is asked for
 //     again (Refresher): announcements that say nothing new change nothing. Until the
 //     marker is back, new Things wait for a retained offline as at the start.
+//   - Sessions of profiles and limits that stay go on. The others give out what they
+//     keep back before the Engines change places; the new ones know nothing yet.
 //   - Announcements and messages that wait are given to the new rules.
 //
 // # Who watches

@@ -35,11 +35,17 @@ func (f *formers) add(e *mapping.Engine, unsubscribe []string) {
 	}
 	f.list = append(f.list, former{e, time.Now().Add(formerTime), unsubscribe})
 	if len(f.list) == 1 {
-		f.b.timers.after(formerLook, f.look)
+		f.lookLater()
 	}
 }
 
-// look drops what is no longer needed. It runs on the keeper's goroutine.
+// lookLater has look run between two messages: the keeper's goroutine, which ends
+// calls whose time is over, must not wait until one is worked off.
+func (f *formers) lookLater() {
+	f.b.timers.after(formerLook, func() { f.b.bus.Between(f.look) })
+}
+
+// look drops what is no longer needed.
 func (f *formers) look() {
 	f.b.work.Lock()
 	defer f.b.work.Unlock()
@@ -50,8 +56,19 @@ func (f *formers) look() {
 		}
 	}
 	if len(f.list) > 0 {
-		f.b.timers.after(formerLook, f.look)
+		f.lookLater()
 	}
+}
+
+// kept are the filters that stay subscribed for earlier Engines alone.
+func (f *formers) kept() map[string]bool {
+	set := map[string]bool{}
+	for i := range f.list {
+		for _, filter := range f.list[i].unsubscribe {
+			set[filter] = true
+		}
+	}
+	return set
 }
 
 // drop forgets one, and has unsubscribed what nothing else listens to.
@@ -59,7 +76,7 @@ func (f *formers) drop(i int) {
 	gone := f.list[i].unsubscribe
 	f.list = slices.Delete(f.list, i, i+1)
 	engine := f.b.engine.Load()
-	needed := map[string]bool{}
+	needed := f.kept()
 	for _, filter := range append(engine.Filters(), engine.DynamicFilters()...) {
 		needed[filter] = true
 	}

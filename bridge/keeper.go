@@ -50,10 +50,12 @@ func newKeeper(b *Bridge) *keeper {
 		waiting: map[string]*lateAnnouncement{}, limit: announcementLimit(b.inForce().limits.AnnouncementsPerSecond)}
 }
 
-// dirty has the keeper look at a Thing.
-func (k *keeper) dirty(name string) {
+// dirty has the keeper look at Things, at all of them in one round.
+func (k *keeper) dirty(names ...string) {
 	k.mu.Lock()
-	k.names[name] = struct{}{}
+	for _, name := range names {
+		k.names[name] = struct{}{}
+	}
 	k.mu.Unlock()
 	signal(k.wake)
 }

@@ -59,6 +59,9 @@ func (b *Bridge) Reload(opt Options) Reloaded {
 	}
 	b.work.Lock()
 	defer b.work.Unlock()
+	if r.next != r.old {
+		b.turns.ending(r.next)
+	}
 	b.life.Lock()
 	defer b.unlockLife()
 	r.was = b.inForce()
@@ -161,17 +164,36 @@ func (r *reload) adopt() {
 // rename announces devices under the names that they have now. work and life are held.
 func (r *reload) rename() {
 	b := r.b
-	for _, a := range r.renamed {
-		b.mu.Lock()
-		said := earlySaid{offline: a.t.offline, online: !a.t.offline, alone: a.t.alone, asleep: a.t.asleep}
-		b.early.change(a.to.Thing, func(s *earlySaid) { *s = said })
-		b.mu.Unlock()
+	said := make([]earlySaid, len(r.renamed)) // before any changes: one may get the name of the next
+	b.mu.Lock()
+	b.sched.mu.Lock()
+	for i, a := range r.renamed {
+		said[i] = earlySaid{offline: a.t.offline, online: !a.t.offline, alone: a.t.alone, asleep: a.t.asleep, hold: a.t.flow.hold}
+	}
+	b.sched.mu.Unlock()
+	b.mu.Unlock()
+	for i, a := range r.renamed {
+		r.sayEarly(a.to.Thing, said[i])
 		b.register(&mapping.Announced{Device: a.to}, func(error) {})
 		if r.next.Device(a.to.Thing) == a.to {
 			r.next.TakeOver(r.old, a.t.name, a.to.Thing)
 			r.count.Renamed++
 			r.count.Left--
 		}
+	}
+}
+
+// sayEarly has a Thing that is about to be announced begin with what its device said.
+func (r *reload) sayEarly(name string, said earlySaid) {
+	b := r.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch t := b.things[name]; {
+	case t == nil:
+		b.early.change(name, func(s *earlySaid) { *s = said })
+	case t.leaving: // another device had the name, and is not forgotten yet
+		t.offline, t.alone, t.asleep, t.expired = said.offline, said.alone, said.asleep, false
+		b.timers.after(0, func() { b.sched.holdBack(name, said.hold) })
 	}
 }
 

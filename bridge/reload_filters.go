@@ -1,7 +1,9 @@
 package bridge
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 
 	"thingbridge/mapping"
 )
@@ -60,7 +62,8 @@ func filterSet(e *mapping.Engine) map[string]bool {
 // again lists the filters whose retained messages are wanted once more: those of
 // profiles that are new or say something else, as far as they will not be
 // subscribed for the first time; and all when devices may be let in now that
-// were refused before.
+// were refused before. Those with wildcards, which bring announcements, stand
+// first: a Bus takes only so many.
 func (r *reload) again(before map[string]bool) []string {
 	profiles := r.next.NewProfiles(r.old)
 	if r.lets() {
@@ -68,9 +71,10 @@ func (r *reload) again(before map[string]bool) []string {
 	}
 	set := map[string]bool{}
 	static := r.old.Filters()
+	kept := r.b.former.kept() // the Bus has these still, and would not subscribe them anew
 	for _, profile := range profiles {
 		for _, f := range r.next.FiltersOf(profile) {
-			covered := before[f]
+			covered := before[f] || kept[f]
 			for i := 0; i < len(static) && !covered; i++ {
 				covered = mapping.Covers(static[i], f)
 			}
@@ -83,9 +87,13 @@ func (r *reload) again(before map[string]bool) []string {
 	for f := range set {
 		list = append(list, f)
 	}
-	slices.Sort(list)
+	slices.SortFunc(list, func(a, b string) int {
+		return cmp.Or(cmp.Compare(boolByte(isTopic(a)), boolByte(isTopic(b))), strings.Compare(a, b))
+	})
 	return list
 }
+
+func isTopic(filter string) bool { return !strings.ContainsAny(filter, "+#") }
 
 // lets reports whether devices may be let in now that were refused before.
 func (r *reload) lets() bool {

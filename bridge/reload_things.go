@@ -37,6 +37,7 @@ func (r *reload) takeIn(stay []adopted) {
 	for _, name := range save {
 		b.saver.thing(name, nil)
 	}
+	b.keeper.dirty(dirty...) // together: one may have the platform name that another had
 	for _, name := range dirty {
 		if t := b.thing(name); t != nil {
 			b.reconsider(t)

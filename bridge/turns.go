@@ -53,6 +53,16 @@ func (t *turns) later(tell func(*mapping.Turn)) {
 	})
 }
 
+// ending has those sessions give out what they keep back that do not go on with
+// another Engine: it was acknowledged when it came. work is held.
+func (t *turns) ending(next *mapping.Engine) {
+	if ending := next.Ending(t.sessions); ending != nil {
+		turn := mapping.Turn{Now: time.Now()}
+		ending.Disconnected(&turn)
+		t.run(&turn, nil)
+	}
+}
+
 // reloaded goes over to the sessions of another Engine. Those that go on do; new
 // ones are told that they know nothing. work is held.
 func (t *turns) reloaded(e *mapping.Engine) {
@@ -75,7 +85,8 @@ func (t *turns) run(turn *mapping.Turn, r *receipt) (heard []string) {
 	for i := range turn.Steps {
 		s := &turn.Steps[i]
 		if s.Input != nil {
-			if by := b.handle(s.Input, r); heard == nil {
+			d := dispatch{b: b, r: r, in: *s.Input}
+			if by := d.handle(); heard == nil {
 				heard = by
 			}
 			continue

@@ -156,6 +156,7 @@ type Sessions struct {
 
 type runningSession struct {
 	name    string
+	kind    *sessionKind
 	profile string // the first of its profiles
 	of      []*profile
 	lim     Limits
@@ -167,21 +168,54 @@ type runningSession struct {
 // another Engine go on whose profiles and limits are the same. fresh are the
 // others, which know nothing yet; nil when there are none.
 func (e *Engine) SessionsAfter(former *Sessions) (s, fresh *Sessions) {
-	s = e.Sessions()
-	if s == nil {
-		return nil, nil
-	}
-	for _, run := range s.list {
+	s, fresh = &Sessions{}, &Sessions{}
+	made := map[*profile]Session{}
+	for _, run := range e.planned() {
 		if old := former.like(run); old != nil {
 			run.Session = old.Session
-			continue
+		} else {
+			var err error
+			if run.Session, err = run.kind.make(run.kind.params, run.lim); err != nil {
+				continue // the load saw to it
+			}
+			fresh.list = append(fresh.list, run)
+			for _, prof := range run.of {
+				made[prof] = run.Session
+			}
 		}
-		if fresh == nil {
-			fresh = &Sessions{}
-		}
-		fresh.list = append(fresh.list, run)
+		s.list = append(s.list, run)
 	}
-	return s, fresh
+	if len(fresh.list) > 0 {
+		for _, d := range e.Devices() {
+			if session := made[e.profileOf(d.Profile)]; session != nil {
+				session.Known(d)
+			}
+		}
+	}
+	return s.orNone(), fresh.orNone()
+}
+
+// Ending gives those sessions of a former Engine that would not go on with this
+// one; nil when there are none.
+func (e *Engine) Ending(former *Sessions) *Sessions {
+	if former == nil {
+		return nil
+	}
+	next := &Sessions{list: e.planned()}
+	ending := &Sessions{}
+	for _, run := range former.list {
+		if next.like(run) == nil {
+			ending.list = append(ending.list, run)
+		}
+	}
+	return ending.orNone()
+}
+
+func (s *Sessions) orNone() *Sessions {
+	if len(s.list) == 0 {
+		return nil
+	}
+	return s
 }
 
 // like finds the session of the same profiles under the same limits.
@@ -200,9 +234,13 @@ func (s *Sessions) like(run *runningSession) *runningSession {
 // Sessions makes the sessions that the profiles name, and tells them of the
 // devices that are known; nil when there are none.
 func (e *Engine) Sessions() *Sessions {
+	s, _ := e.SessionsAfter(nil)
+	return s
+}
+
+// planned are the sessions that the profiles name, not made yet.
+func (e *Engine) planned() (list []*runningSession) {
 	byFamily := map[string]*runningSession{}
-	of := map[*profile]*runningSession{}
-	s := &Sessions{}
 	for _, prof := range e.p.profiles {
 		k := prof.session
 		if k == nil {
@@ -211,15 +249,10 @@ func (e *Engine) Sessions() *Sessions {
 		key := fmt.Sprintf("%d/%s", k.family, k.name)
 		run := byFamily[key]
 		if run == nil {
-			made, err := k.make(k.params, e.opt.Limits)
-			if err != nil {
-				continue // the load saw to it
-			}
-			run = &runningSession{name: k.name, profile: prof.name, lim: e.opt.Limits, Session: made}
+			run = &runningSession{name: k.name, kind: k, profile: prof.name, lim: e.opt.Limits}
 			byFamily[key] = run
-			s.list = append(s.list, run)
+			list = append(list, run)
 		}
-		of[prof] = run
 		run.of = append(run.of, prof)
 		for _, rules := range [][]*rule{prof.announces, prof.rules} {
 			for _, r := range rules {
@@ -229,15 +262,7 @@ func (e *Engine) Sessions() *Sessions {
 			}
 		}
 	}
-	if len(s.list) == 0 {
-		return nil
-	}
-	for _, d := range e.Devices() {
-		if run := of[e.profileOf(d.Profile)]; run != nil {
-			run.Session.Known(d)
-		}
-	}
-	return s
+	return list
 }
 
 // Message hands a message to the session that listens to its topic; false when
