@@ -126,13 +126,13 @@ func (a *Agent) Value(property string) any {
 var ErrAgentDies = errors.New("the agent dies")
 
 // Run serves, registers and pushes until ctx ends; then it takes its
-// registration back. It can be run once.
+// registration back, if it has one. It can be run once.
 func (a *Agent) Run(ctx context.Context) error {
 	server := &http.Server{Handler: a, ReadHeaderTimeout: 5 * time.Second}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(a.listen) }()
 	a.work(ctx)
-	if !errors.Is(context.Cause(ctx), ErrAgentDies) {
+	if a.registered.Load() && !errors.Is(context.Cause(ctx), ErrAgentDies) {
 		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 		if err := a.local(bye, "RemoveEdgeThing", map[string]any{"name": a.opt.Name}, nil); err != nil {
 			a.opt.Logger.Warn("registration not taken back", "thing", a.opt.Name, "error", err)

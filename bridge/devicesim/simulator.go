@@ -154,7 +154,8 @@ type crew struct {
 	id      string
 	devices []device
 	byName  map[string]device
-	count   int // devices, without a gateway
+	count   int  // devices, without a gateway
+	away    bool // without a broker, and that is logged
 	rng     *rand.Rand
 
 	requests chan request
@@ -179,12 +180,30 @@ func (c *crew) run(ctx context.Context) {
 		if time.Since(started) > longest {
 			wait = 100 * time.Millisecond
 		}
-		c.sim.opt.Logger.Warn("simulated devices lost their broker", "client_id", c.id, "error", err)
+		c.lost(ctx, err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(wait/2 + time.Duration(c.rng.Int64N(int64(wait)))):
 		}
 		wait = min(2*wait, longest)
+	}
+}
+
+// lost logs that there is no broker: once, however often it is tried again.
+func (c *crew) lost(ctx context.Context, err error) {
+	level := slog.LevelWarn
+	if c.away {
+		level = slog.LevelDebug
+	}
+	c.away = true
+	c.sim.opt.Logger.Log(ctx, level, "simulated devices have no broker; it is tried again", "client_id", c.id, "error", err)
+}
+
+// back logs that there is one again.
+func (c *crew) back() {
+	if c.away {
+		c.away = false
+		c.sim.opt.Logger.Info("simulated devices have their broker again", "client_id", c.id)
 	}
 }
 
@@ -202,6 +221,7 @@ func (c *crew) live(ctx context.Context) error {
 	if err := c.greet(ctx, conn); err != nil {
 		return err
 	}
+	c.back()
 	c.sim.online.Add(int64(c.count))
 	defer c.sim.online.Add(-int64(c.count))
 	return c.work(ctx, conn)
