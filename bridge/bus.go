@@ -89,10 +89,20 @@ func (d *dispatch) handle() []string {
 	}
 	replied := b.former.replies(&d.in)
 	for _, e := range effects {
-		if _, ok := e.(*mapping.Reply); ok && replied {
-			continue
+		switch e.(type) {
+		case *mapping.Reply:
+			if !replied {
+				d.effect(e)
+			}
+		case *mapping.Rejected: // below: what an announcement has wrong belongs to the Thing that it makes
+		default:
+			d.effect(e)
 		}
-		d.effect(e)
+	}
+	for _, e := range effects {
+		if r, ok := e.(*mapping.Rejected); ok {
+			d.effect(r)
+		}
 	}
 	d.keep()
 	return d.in.Heard

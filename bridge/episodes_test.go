@@ -115,6 +115,19 @@ func TestAnAnnouncementThatCannotBeUsedIsLoggedWithItsTopic(t *testing.T) {
 	}, options)
 }
 
+func TestWhatAnAnnouncementHasWrongShowsWithTheThingThatItMakes(t *testing.T) {
+	bubble(t, nil, func(r *rig) {
+		r.live("things/pump-1/announce", `{"properties": {"a": "NUMBER", "b": "NUMBR"}}`)
+		pump, ok := r.b.Thing("pump-1")
+		if !ok || len(pump.Recent) != 1 || !strings.Contains(pump.Recent[0].Text, `"NUMBR" is no base type`) {
+			t.Errorf("problems of pump-1: %v", pump.Recent)
+		}
+		if p := r.b.Status().Problems; len(p) != 0 {
+			t.Errorf("problems of no Thing: %v", p)
+		}
+	})
+}
+
 func TestTheStatusNamesWhoHasNotAnnouncedItself(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		r.live("things/pump-1/announce", "{}")
