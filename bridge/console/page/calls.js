@@ -10,12 +10,14 @@ export function calls(page) {
   page.title('Calls');
   const note = h('p', {class: 'dim'});
   const body = h('tbody', {});
-  page.el.append(h('h1', {}, 'Calls in flight'), note, h('div', {class: 'scroll'}, h('table', {class: 'list'},
-    h('thead', {}, h('tr', {}, ['Thing', 'What', 'Phase', 'Began', 'Time left'].map((t) => h('th', {scope: 'col'}, t)))), body)));
+  const list = h('div', {class: 'scroll', hidden: true}, h('table', {class: 'list'},
+    h('thead', {}, h('tr', {}, ['Thing', 'What', 'Phase', 'Began', 'Time left'].map((t) => h('th', {scope: 'col'}, t)))), body));
+  page.el.append(h('h1', {}, 'Calls in flight'), note, list);
   page.every(1000, async () => {
     const a = await page.get('/api/v1/calls');
     note.textContent = a.total ? (a.total > a.calls.length ? `${number(a.total)}; the oldest ${number(a.calls.length)} are shown.` : `${number(a.total)}.`)
       : 'None at the moment. Calls that have ended show in the trace while it is open.';
+    list.hidden = !a.calls.length;
     show(body, ...a.calls.map((c) => {
       const left = instant(c.deadline) - Date.now();
       const [look, text] = phases[c.phase] || ['idle', ''];

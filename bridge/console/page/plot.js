@@ -59,9 +59,10 @@ export class Plot {
     const x = (t) => ((t - from) / (history.known * 1000)) * WIDTH;
     const y = (v) => HEIGHT - 2 - (v / top) * (HEIGHT - 6);
     const lines = [25, 50, 75].map((at) => svg('line', {class: 'grid', x1: 0, x2: WIDTH, y1: at, y2: at}));
-    const paths = columns.map((c, i) => {
-      const d = path(points, c, x, y, history.step * 2500);
-      return svg('path', {class: 'line line' + i, d, 'vector-effect': 'non-scaling-stroke'});
+    const paths = columns.flatMap((c, i) => {
+      const {joined, alone} = path(points, c, x, y, history.step * 2500);
+      return [svg('path', {class: 'line line' + i, d: joined, 'vector-effect': 'non-scaling-stroke'}),
+        svg('path', {class: 'line dots line' + i, d: alone, 'vector-effect': 'non-scaling-stroke'})];
     });
     const mark = this.at == null ? [] : [svg('line', {class: 'mark', x1: this.at, x2: this.at, y1: 0, y2: HEIGHT, 'vector-effect': 'non-scaling-stroke'})];
     show(this.drawing, ...lines, ...paths, ...mark);
@@ -95,9 +96,10 @@ export class Plot {
 }
 
 // path joins the points of a column; where there is no number, or none for gap
-// milliseconds, it breaks. A point by itself is a dot.
+// milliseconds, it breaks. Points that nothing joins to another are drawn apart.
 function path(points, column, x, y, gap) {
-  let d = '';
+  let joined = '';
+  let alone = '';
   let last = 0;
   let open = false;
   points.forEach((p, i) => {
@@ -109,12 +111,12 @@ function path(points, column, x, y, gap) {
     if (p[0] - last > gap) open = false;
     last = p[0];
     const at = `${x(p[0]).toFixed(1)} ${y(v).toFixed(1)}`;
-    d += open ? 'L' + at : 'M' + at;
     const next = points[i + 1];
-    if (!open && (!next || next[column] == null || next[0] - p[0] > gap)) d += 'l0.01 0';
+    if (!open && (!next || next[column] == null || next[0] - p[0] > gap)) alone += `M${at}l0.01 0`;
+    else joined += (open ? 'L' : 'M') + at;
     open = true;
   });
-  return d;
+  return {joined, alone};
 }
 
 function nice(v) {
