@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,7 +24,7 @@ func callCommand() *cobra.Command {
 			"Exit status: 0 done, 1 it failed or nothing answers, 2 called wrongly.",
 		Example: "  thingbridge call pump-1 Add a=2 b=3",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.MinimumNArgs(2)(cmd, args); err != nil {
+			if err := arguments(2, math.MaxInt)(cmd, args); err != nil {
 				return err
 			}
 			_, err := splitInputs(args[2:])
@@ -85,7 +86,7 @@ func callProblem(a *asker, err error) error {
 	var refused *answerError
 	switch {
 	case errors.As(err, &refused) && refused.status == http.StatusForbidden:
-		return fmt.Errorf("the bridge at %s lets nobody call: set console.allow_calls to true in its configuration and restart it (%w)", a.base, err)
+		return fmt.Errorf("the bridge at %s lets nobody call: set console.allow_calls to true in its configuration; no restart is needed", a.base)
 	case errors.As(err, &refused):
 		return fmt.Errorf("%w (%d)", err, refused.status)
 	}

@@ -35,7 +35,7 @@ func testCommand() *cobra.Command {
 		Long:  casesHelp,
 		Example: "  thingbridge test cases/\n" +
 			"  thingbridge test cases/pump.txtar --update",
-		Args: cobra.ExactArgs(1),
+		Args: arguments(1, 1),
 	}
 	cmd.Flags().BoolVar(&update, "update", false, "write the expected results from what comes out")
 	cmd.RunE = action(func(cmd *cobra.Command, args []string) error {

@@ -14,7 +14,7 @@ func checkCommand() *cobra.Command {
 		Short: "find everything that is wrong with the configuration",
 		Long: "Finds everything that is wrong with the configuration, one line each:\n" +
 			"FILE:LINE:COL: path: problem; expected …\nExit status: 0 fine (warnings are fine), 1 problems, 2 called wrongly.",
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0),
 	}
 	configFlags(cmd)
 	cmd.RunE = action(func(cmd *cobra.Command, _ []string) error {
@@ -31,12 +31,20 @@ func checkCommand() *cobra.Command {
 			file = "the environment (there is no file)"
 		}
 		if c == nil {
-			return fmt.Errorf("%s: %s, %s", file, counted(len(problems)-warnings, "problem"), counted(warnings, "warning"))
+			return fmt.Errorf("%s: %s%s", file, counted(len(problems)-warnings, "problem"), besides(warnings))
 		}
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is fine, %s\n", file, counted(warnings, "warning"))
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is fine%s\n", file, besides(warnings))
 		return err
 	})
 	return cmd
+}
+
+// besides names the warnings, if there are any.
+func besides(warnings int) string {
+	if warnings == 0 {
+		return ""
+	}
+	return ", " + counted(warnings, "warning")
 }
 
 // counted is a number and what it counts.

@@ -15,7 +15,7 @@ func configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "the configuration",
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE:  func(*cobra.Command, []string) error { return errors.New("config: a command is missing: print") },
 	}
 	cmd.AddCommand(configPrintCommand())
@@ -32,7 +32,7 @@ func configPrintCommand() *cobra.Command {
 			"configuration file it prints the defaults: a file to begin with. With --output\n" +
 			"it writes a new file and never over one that is there, which a shell's > does.",
 		Example: "  thingbridge config print --output thingbridge.yaml",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write to this file, which must not be there yet")
 	configFlags(cmd)

@@ -47,7 +47,7 @@ func demoCommand() *cobra.Command {
 		Long: "Runs an MQTT broker, a simulated platform, five simulated devices and the bridge\n" +
 			"in one process, in memory, and says what to try. A port that is in use is\n" +
 			"replaced by a free one.",
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0),
 	}
 	f := cmd.Flags()
 	f.StringVar(&opt.mqtt, "mqtt", demoMQTT, "address of the broker")

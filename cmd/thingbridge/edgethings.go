@@ -113,7 +113,7 @@ func edgeRows(s *status, now time.Time) [][]string {
 	}
 	rows := [][]string{{"edge things", fmt.Sprint(sum(s.Edge)), text}}
 	for _, r := range s.EdgeRefused {
-		rows = append(rows, []string{"refused", r.Name, fmt.Sprintf("%s (%d times, last %s ago)", r.Reason, r.Count, ago(now, r.Last))})
+		rows = append(rows, []string{"refused", r.Name, r.Reason + howOften(r.Count, ago(now, r.Last))})
 	}
 	return rows
 }

@@ -30,7 +30,7 @@ func explainCommand() *cobra.Command {
 			"Exit status: 0 something came out, 1 nothing did.",
 		Example: "  thingbridge explain things/pump-1/announce '{\"properties\": {\"temp\": \"NUMBER\"}}'\n" +
 			"  thingbridge explain --announce 'things/pump-1/announce {}' things/pump-1/properties/temp 21.5",
-		Args: cobra.RangeArgs(1, 2),
+		Args: arguments(1, 2),
 	}
 	configFlags(cmd)
 	cmd.Flags().StringArrayVar(&announced, "announce", nil, "a message that comes before, 'TOPIC PAYLOAD' or 'TOPIC @FILE'; may be repeated")
@@ -129,7 +129,9 @@ func explain(w io.Writer, engine *mapping.Engine, in *mapping.Input) error {
 	}
 	found := engine.Explain(in)
 	if len(found) == 0 {
-		return fmt.Errorf("no rule listens to %s; these are listened to:\n  %s", in.Topic, strings.Join(engine.Filters(), "\n  "))
+		return fmt.Errorf("no rule listens to %s; these are listened to:\n  %s\n"+
+			"A device may be listened to on topics of its own once it has announced itself: give its announcement too, --announce 'TOPIC PAYLOAD'",
+			in.Topic, strings.Join(engine.Filters(), "\n  "))
 	}
 	something, unclaimed := false, false
 	for _, ex := range found {

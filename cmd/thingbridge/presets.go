@@ -13,7 +13,7 @@ func presetsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "presets [NAME]",
 		Short: "list the presets, or print one",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  arguments(0, 1),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				text, ok := presets.Open(args[0])
@@ -25,12 +25,28 @@ func presetsCommand() *cobra.Command {
 			}
 			for _, name := range presets.Names() {
 				text, _ := presets.Open(name)
-				first, _, _ := strings.Cut(string(text), "\n")
-				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%-16s %s\n", name, strings.TrimSpace(strings.TrimPrefix(first, "#"))); err != nil {
+				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%-16s %s\n", name, firstSentence(string(text))); err != nil {
 					return err
 				}
 			}
 			return nil
 		}),
 	}
+}
+
+// firstSentence gives the first sentence of the comment that a text begins with.
+func firstSentence(text string) string {
+	var words []string
+	for line := range strings.Lines(text) {
+		comment, ok := strings.CutPrefix(line, "#")
+		if !ok {
+			break
+		}
+		words = append(words, strings.TrimSpace(comment))
+	}
+	sentence, _, more := strings.Cut(strings.Join(words, " "), ". ")
+	if more {
+		sentence += "."
+	}
+	return sentence
 }

@@ -79,6 +79,10 @@ type reloadOutcome struct {
 	Changed  []string  `json:"changed,omitempty"`  // keys that were applied
 	Restart  []string  `json:"restart,omitempty"`  // keys that wait for a restart
 	Problems []string  `json:"problems,omitempty"` // why nothing was applied
+
+	// Earlier is the reload that took this content of the file before, where there
+	// was nothing left to take: a changed file is taken by itself, within a moment.
+	Earlier *reloadOutcome `json:"earlier,omitempty"`
 }
 
 // newReloader makes a reloader for what the app was started with.
@@ -155,11 +159,27 @@ func (r *reloader) take(why string, f found) reloadOutcome {
 		out.Problems = strings.Split(err.Error(), "\n")
 	}
 	out.OK = len(out.Problems) == 0
+	if out.OK && len(out.Changed) == 0 {
+		out.Earlier = r.earlier(f)
+	}
 	r.note(c, out)
 	if out.OK {
 		r.warn(problems)
 	}
 	return out
+}
+
+// earlier gives the reload that put the same content into force; nil if that was
+// at the start.
+func (r *reloader) earlier(f found) *reloadOutcome {
+	state := r.status()
+	if state.Last == nil || !state.Last.OK || state.Sum != f.id() {
+		return nil
+	}
+	if state.Last.Earlier != nil {
+		return state.Last.Earlier
+	}
+	return state.Last
 }
 
 // warn tells the warnings that the configuration before had not.

@@ -16,7 +16,7 @@ func reloadCommand() *cobra.Command {
 		Long: "Has a running bridge read its configuration again, as SIGHUP and a change of the\n" +
 			"file do, and tells what became of it.\n" +
 			"Exit status: 0 it is in force, 1 it was refused or nothing answers, 2 called wrongly.",
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0),
 	}
 	askFlags(cmd)
 	cmd.RunE = action(func(cmd *cobra.Command, _ []string) error {
@@ -35,7 +35,7 @@ func reloadCommand() *cobra.Command {
 		if wantsJSON(cmd) {
 			err = printJSON(cmd.OutOrStdout(), body)
 		} else {
-			err = table(cmd.OutOrStdout(), outcomeRows(&out))
+			err = table(cmd.OutOrStdout(), outcomeRows(&out, time.Now()))
 		}
 		if err == nil && !out.OK {
 			return &failure{}
@@ -46,7 +46,7 @@ func reloadCommand() *cobra.Command {
 }
 
 // outcomeRows say how a reload ended.
-func outcomeRows(o *reloadOutcome) [][]string {
+func outcomeRows(o *reloadOutcome, now time.Time) [][]string {
 	if !o.OK {
 		rows := [][]string{{"refused", "the configuration before stays in force"}}
 		for _, p := range o.Problems {
@@ -55,6 +55,9 @@ func outcomeRows(o *reloadOutcome) [][]string {
 		return rows
 	}
 	rows := [][]string{{"reloaded", "changed: " + listed(o.Changed)}}
+	if e := o.Earlier; e != nil && len(e.Changed) > 0 {
+		rows = append(rows, []string{"before", fmt.Sprintf("%s ago (%s) changed: %s", ago(now, e.Time), e.Why, listed(e.Changed))})
+	}
 	if len(o.Restart) > 0 {
 		rows = append(rows, []string{"restart", "needed for: " + listed(o.Restart)})
 	}

@@ -18,7 +18,7 @@ func runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "run the bridge until SIGTERM or SIGINT",
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 	}
 	configFlags(cmd)
 	cmd.RunE = action(func(cmd *cobra.Command, _ []string) error {

@@ -21,7 +21,7 @@ func simulateAgentCommand() *cobra.Command {
 			"still is, pushes a temperature, and serves properties and the services Add {a, b},\n" +
 			"Echo {text}, Table, Fail and Wait {ms}. It logs what it is asked.",
 		Example: "  thingbridge simulate agent --rest http://127.0.0.1:8000 --name agent-1",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 	}
 	f := cmd.Flags()
 	f.StringVar(&opt.REST, "rest", "http://127.0.0.1:8000", "where to register: the bridge's rest.listen")

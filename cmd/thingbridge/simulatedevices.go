@@ -18,7 +18,7 @@ func simulateDevicesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "devices",
 		Short: "MQTT devices for people without some",
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 	}
 	f := cmd.Flags()
 	f.StringVar(&opt.Broker, "broker", "tcp://127.0.0.1:1883", "the broker's URL")

@@ -22,7 +22,7 @@ func simulatePlatformCommand() *cobra.Command {
 		Long: "A ThingWorx platform for people without one, and for tests: AlwaysOn at\n" +
 			"ws://ADDR/Thingworx/WS, the platform's REST at http://ADDR/Thingworx, and what a\n" +
 			"test asks of it at http://ADDR/simulator. It keeps everything in memory.",
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0),
 	}
 	f := cmd.Flags()
 	f.StringVar(&opt.Listen, "listen", "127.0.0.1:18080", "address to listen on")

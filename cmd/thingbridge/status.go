@@ -22,7 +22,7 @@ func statusCommand() *cobra.Command {
 			"With --alive or --ready it only says whether the bridge lives, or whether both\n" +
 			"connections stand; these need no token.\n" +
 			"Exit status: 0 it is so, 1 it is not or nothing answers, 2 called wrongly.",
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0),
 	}
 	askFlags(cmd)
 	cmd.Flags().BoolVar(&alive, "alive", false, "only: does it live")
@@ -140,9 +140,17 @@ func waiting(messages int) string {
 func problemRows(problems []bridge.Problem, now time.Time) [][]string {
 	var rows [][]string
 	for _, p := range problems {
-		rows = append(rows, []string{"problem", p.Kind, fmt.Sprintf("%s (%d times, last %s ago)", p.Text, p.Count, ago(now, p.Time))})
+		rows = append(rows, []string{"problem", p.Kind, p.Text + howOften(p.Count, ago(now, p.Time))})
 	}
 	return rows
+}
+
+// howOften says how often something came, and when last.
+func howOften(count int, last string) string {
+	if count == 1 {
+		return fmt.Sprintf(" (once, %s ago)", last)
+	}
+	return fmt.Sprintf(" (%d times, last %s ago)", count, last)
 }
 
 func linkText(now, since time.Time, up bool, detail, last string) string {
@@ -167,7 +175,11 @@ func roundTrip(rtt string) string {
 }
 
 func outboxText(o *outboxStatus, now time.Time) string {
-	text := fmt.Sprintf("values wait for %d Things, %s of %s (%s)", o.Things, size(o.Bytes), size(o.MaxBytes), o.Mode)
+	what := "values wait"
+	if o.Records == 1 {
+		what = "value waits"
+	}
+	text := fmt.Sprintf("%s for %s, %s of %s (%s)", what, counted(o.Things, "Thing"), size(o.Bytes), size(o.MaxBytes), o.Mode)
 	if !o.Oldest.IsZero() {
 		text += ", the oldest for " + ago(now, o.Oldest)
 	}

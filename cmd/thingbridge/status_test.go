@@ -60,7 +60,7 @@ func TestARunningBridgeIsAsked(t *testing.T) {
 		"a call where calls are not allowed":       {[]string{"call", "pump-1", "Add", "a=2", "b=3"}, 1, "set console.allow_calls to true"},
 		"a call whose input has no name":           {[]string{"call", "pump-1", "Add", "2"}, 2, "expected name=value"},
 		"a call with an input twice":               {[]string{"call", "pump-1", "Add", "a=2", "a=3"}, 2, "given twice"},
-		"a call without a service":                 {[]string{"call", "pump-1"}, 2, "requires at least 2"},
+		"a call without a service":                 {[]string{"call", "pump-1"}, 2, "expected THING SERVICE"},
 		"a call with a text where a number is due": {[]string{"call", "pump-1", "Add", "a=x"}, 1, `a: "x" is no NUMBER`},
 	} {
 		t.Run(name, func(t *testing.T) {

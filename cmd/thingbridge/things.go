@@ -26,7 +26,7 @@ func thingsCommand() *cobra.Command {
 			"values, what the platform asks for, its services and what went wrong.\n" +
 			"Exit status: 0 fine, 1 there is none such or nothing answers, 2 called wrongly.",
 		Example: "  thingbridge things --state refused\n  thingbridge things pump-1 --json",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    arguments(0, 1),
 	}
 	askFlags(cmd)
 	cmd.Flags().StringVar(&prefix, "prefix", "", "only Things whose names begin so")
