@@ -63,7 +63,9 @@ func TestFindingsGroupWhatIsWrong(t *testing.T) {
 	bubble(t, map[string][]alwayson.Subscription{"bare": nil}, func(r *rig) {
 		for i := range 30 {
 			name := fmt.Sprintf("no-%02d", i)
+			r.platform.mu.Lock()
 			r.platform.refuse[name] = "no permission"
+			r.platform.mu.Unlock()
 			r.message("things/"+name+"/announce", "{}", true)
 		}
 		r.retained("things/bare/announce", `{"properties": {"a": "NUMBER", "b": "NUMBER"}}`)
