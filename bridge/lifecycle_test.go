@@ -365,3 +365,20 @@ func TestWhoseAnnouncementIsOnlyToldByItsTopicStays(t *testing.T) {
 		r.mustState("pump-2", "forgotten")
 	})
 }
+
+// A bare device that announces itself and sends at once: the bridge asks for its
+// announcement once more to learn whether it is retained, which says nothing new.
+func TestAPropertyThatWasInferredAtOnceCanBeBrowsed(t *testing.T) {
+	bubble(t, map[string][]alwayson.Subscription{"pump-1": {}}, func(r *rig) {
+		r.bus.mu.Lock()
+		r.bus.retains = map[string]string{announce: "{}"}
+		r.bus.mu.Unlock()
+		r.live(announce, "{}")
+		r.live("things/pump-1/properties/x", "4")
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if m := r.b.Metadata("pump-1"); m == nil || len(m.Properties) != 1 || m.Properties[0].Name != "x" {
+			t.Errorf("the platform can browse %+v, want x", m)
+		}
+	})
+}

@@ -275,6 +275,22 @@ announce: {topic: z/devices, each: payload, define: '{"description": item.d}'}
 	}
 }
 
+func TestTheSameAnnouncementAgainKeepsWhatWasInferred(t *testing.T) {
+	e := newNative(t)
+	put(t, e, "things/p/announce", `{}`)
+	put(t, e, "things/p/properties/x", `4`)
+	for _, eff := range e.Handle(&mapping.Input{Topic: "things/p/announce", Payload: []byte(`{}`), Retained: true, Now: time.Now()}, nil) {
+		if a, ok := eff.(*mapping.Announced); ok {
+			if _, err := e.Put(a.Device); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := len(e.Metadata("p").Properties); n != 1 {
+		t.Errorf("%d properties after the broker has delivered again what it retains, want x", n)
+	}
+}
+
 func TestInferredTypesAreRestored(t *testing.T) {
 	e := newNative(t)
 	put(t, e, "things/p/announce", `{"properties":{"declared":"NUMBER"}}`)

@@ -1,11 +1,13 @@
 package mapping
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -148,6 +150,11 @@ func (e *Engine) Put(d *Device) (Change, error) {
 	}
 	if have != nil {
 		st.offline = st.stillSaid(have)
+		if sameAnnouncement(have.dev, d) {
+			have.mu.Lock()
+			st.inferred = maps.Clone(have.inferred)
+			have.mu.Unlock()
+		}
 	}
 	st.entries = e.bind(st)
 	before := e.wanted(have, st)
@@ -157,6 +164,12 @@ func (e *Engine) Put(d *Device) (Change, error) {
 	e.link(st, fold)
 	e.putGathered(d)
 	return e.changed(before), nil
+}
+
+// sameAnnouncement reports whether b was announced by the same words as a: the
+// broker delivers again what it retains, and that says nothing new.
+func sameAnnouncement(a, b *Device) bool {
+	return slices.EqualFunc(a.Parts, b.Parts, func(p, q Part) bool { return p.Source == q.Source && bytes.Equal(p.Payload, q.Payload) })
 }
 
 // Defer tells that d was announced and is Put, or refused, only later: what is
