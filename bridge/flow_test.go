@@ -505,3 +505,43 @@ func TestAPropertyThatNothingDeclaresIsOfferedToThePlatform(t *testing.T) {
 		}
 	})
 }
+
+// What was inferred from values dies with a process that is killed, the values do
+// not: the platform must still be able to browse their property.
+func TestValuesThatOutlivedAKillTellWhatTheyAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept, killed := bridge.Store(store.NewMemory()), store.NewMemory()
+		box, err := outbox.NewMemory(outbox.Options{HoldMax: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer box.Close()
+		with := func(o *bridge.Options) { o.Store, o.Outbox = kept, box }
+		before := newRig(t, nil, with)
+		before.bus.jobs.add(func() { before.b.BusUp(1) })
+		before.live(announce, "{}")
+		if err := kept.Load(killed.Save); err != nil {
+			t.Fatal(err)
+		}
+		before.live("things/pump-1/properties", `{"odd": "a"}`)
+		before.live("things/pump-1/properties", `{"odd": "b"}`)
+		before.stop()
+		kept = killed
+		r := newRig(t, pump("temp"), with)
+		defer r.stop()
+		r.bus.jobs.add(func() { r.b.BusUp(1) })
+		r.platform.connect()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if m := r.b.Metadata("pump-1"); m == nil || len(m.Properties) != 1 || m.Properties[0].Type != alwayson.TypeString {
+			t.Fatalf("the platform is told %+v", m)
+		}
+		r.platform.mu.Lock()
+		r.platform.model["pump-1"] = subs("temp", "odd")
+		r.platform.mu.Unlock()
+		r.platform.down()
+		r.platform.connect()
+		synctest.Wait()
+		r.mustGot(`pump-1.odd="b"`)
+	})
+}

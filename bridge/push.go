@@ -238,7 +238,7 @@ func (s *scheduler) take(p *push, u *unit, body int) bool {
 	f := p.f
 	i, ok := f.subs.index[u.value.Name]
 	if !ok {
-		s.unbound(f.thing, u.value.Name)
+		s.unbound(f.thing, &u.value)
 		p.fate = fateNoBinding
 		return true
 	}
@@ -275,15 +275,22 @@ func (f *flow) rollback(p *push) {
 	}
 }
 
-// unbound counts a value of a property that the platform has no binding for.
-func (s *scheduler) unbound(t *thing, name string) {
+// unbound counts a value of a property that the platform has no binding for. A
+// value that outlived the process that took it in is learnt like a new one, so that
+// the platform can browse its property, and gets the last of them then.
+func (s *scheduler) unbound(t *thing, v *alwayson.PropertyValue) {
+	name := v.Name
 	s.b.metrics.value("no_binding", 1)
 	s.b.mu.Lock()
 	defer s.b.mu.Unlock()
+	if k := t.knownLocked(name); k == nil || k.received.IsZero() {
+		t.learnLocked(v, time.Time{})
+	}
 	if _, ok := t.missing[name]; !ok {
 		if len(t.missing) >= knownPerThing {
 			return
 		}
+		s.b.engine.Load().Learn(t.name, name, v.Value.Type())
 		s.b.browseLocked(t, name)
 	}
 	if t.missing == nil {

@@ -411,6 +411,21 @@ func (st *deviceState) infer(name string, v any, limit int) (alwayson.Value, Rea
 	return out, ReasonType, err
 }
 
+// Learn notes the type of a property that neither the device declares nor a value
+// has told yet, as its first value does.
+func (e *Engine) Learn(thing, property string, t alwayson.BaseType) {
+	st := e.state(thing)
+	if st == nil || st.dev.Definitions.Properties[property] != nil {
+		return
+	}
+	st.mu.Lock()
+	_, known := st.inferred[property]
+	st.mu.Unlock()
+	if !known {
+		st.note(property, t, e.opt.Limits.DefinitionsPerThing)
+	}
+}
+
 func errTooMany(limit int) error { return fmt.Errorf("the Thing has %d properties already", limit) }
 
 // note remembers a property that a rule types and whose name came with the message,
