@@ -120,6 +120,9 @@ func New(opt Options) (*Bridge, error) {
 	if err := b.restore(); err != nil {
 		return nil, fmt.Errorf("read the registry: %w", err)
 	}
+	if err := b.restorePromises(); err != nil {
+		return nil, fmt.Errorf("read the promised writes: %w", err)
+	}
 	b.turns.sessions = b.engine.Load().Sessions()
 	if opt.Registerer != nil {
 		if err := b.metrics.register(opt.Registerer); err != nil {
@@ -171,6 +174,7 @@ func (b *Bridge) start() {
 	}
 	b.mu.Unlock()
 	b.wait.load(b.opt.Outbox.Things())
+	b.timers.after(0, b.relay.reconsiderAll)
 	b.saver.every()
 	b.sched.watch()
 	b.log.Info("bridge started", "things", n)

@@ -314,7 +314,9 @@ func (b *Bridge) touched(t *thing) {
 	t.lastSeen = time.Now()
 	back := t.expired
 	t.expired = false
-	sleeper := t.device.QueueFor > 0 && !t.device.SleepTold
+	first := t.unheard
+	t.unheard = false
+	sleeper := t.device.QueueFor > 0 && (!t.device.SleepTold || first && !t.asleep)
 	b.mu.Unlock()
 	if back {
 		b.reconsider(t)

@@ -13,7 +13,9 @@
 // same records, so the platform may get a value twice and never not at all; a
 // value that the platform refuses for what it is, is found by halving the push,
 // dropped and counted. What has no subscription, stays below a threshold, or is
-// retained and unchanged, is counted and not pushed. Replies that answer no call are
+// retained and unchanged, is counted and not pushed. A write to a device that sleeps is
+// answered once the Store has it (a promise), and leaves the Store when it was sent and
+// confirmed, or is dropped and counted; a kill in between has it made twice. Replies that answer no call are
 // counted and ignored.
 //
 // Blocking: Message blocks only while the Outbox's Append does. The platform's
@@ -30,7 +32,8 @@
 //   - The scheduler's goroutine owns each Thing's push filters and its place in
 //     the Outbox: it alone reads records and starts pushes. Answers are put
 //     into a list for it.
-//   - The saver's goroutine alone writes to the Store.
+//   - The saver's goroutine alone writes to the Store, promises included; it answers
+//     their callers. Ordinary writes have nothing to do with it.
 //   - The platform's goroutine runs the PlatformEvents: they change tables and
 //     wake the others.
 //
@@ -76,7 +79,8 @@
 //     marker is back, new Things wait for a retained offline as at the start.
 //   - Sessions of profiles and limits that stay go on. The others give out what they
 //     keep back before the Engines change places; the new ones know nothing yet.
-//   - Announcements and messages that wait are given to the new rules.
+//   - Announcements and messages that wait are given to the new rules. Promised writes
+//     are values until their device is there; those that do not fit any more are dropped.
 //
 // # Who watches
 //

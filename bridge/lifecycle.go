@@ -121,6 +121,9 @@ func (b *Bridge) afterAnnounce(t *thing, a *mapping.Announced) {
 	if a.Fresh {
 		b.marker.probe(b, t)
 	}
+	if b.relay.promised.Load() > 0 {
+		b.timers.after(0, func() { b.relay.reconsider(t.name) })
+	}
 }
 
 // putLocked makes or renews the registry's entry. life is held too.
@@ -128,7 +131,7 @@ func (b *Bridge) putLocked(d *mapping.Device) *thing {
 	t := b.things[d.Thing]
 	fresh := t == nil
 	if fresh {
-		t = &thing{name: d.Thing, lastSeen: time.Now(), stateFrom: time.Now()}
+		t = &thing{name: d.Thing, lastSeen: time.Now(), unheard: true, stateFrom: time.Now()}
 		t.flow.thing = t
 		early := b.early.take(d.Thing)
 		t.offline = early.offline || d.Decided && !early.online
@@ -293,7 +296,11 @@ func (b *Bridge) leave(name, why, topic string, kept func(error)) {
 	b.note(func() { b.log.Info(why, "thing", name, "topic", topic) })
 	b.keeper.filters(b.engine.Load().Remove(name))
 	b.saver.forget(name, kept)
-	b.timers.after(0, func() { b.relay.gone(name, fmt.Sprintf("the device of %s has left", name)) })
+	when := time.Now()
+	b.timers.after(0, func() {
+		b.relay.gone(name, fmt.Sprintf("the device of %s has left", name))
+		b.relay.left(name, when)
+	})
 	b.keeper.dirty(name)
 }
 

@@ -12,38 +12,40 @@ import (
 // and maxProfiles. A scrape walks over nothing and takes none of the locks that messages
 // need, so that none waits for it.
 type metrics struct {
-	messages      prometheus.Counter
-	byProfile     *prometheus.CounterVec
-	heldValues    *prometheus.CounterVec
-	announcements prometheus.Counter
-	late          prometheus.Counter
-	values        *prometheus.CounterVec
-	droppedValues *prometheus.CounterVec
-	events        *prometheus.CounterVec
-	pushes        prometheus.Counter
-	pushRetries   prometheus.Counter
-	pushSeconds   prometheus.Histogram
-	calls         *prometheus.CounterVec
-	callSeconds   *prometheus.HistogramVec
-	repliesLost   *prometheus.CounterVec
-	rejections    *prometheus.CounterVec
-	upwards       *prometheus.CounterVec
-	upwardLost    prometheus.Counter
-	bindRefused   prometheus.Counter
-	asks          prometheus.Counter
-	asksDropped   prometheus.Counter
-	storeErrors   prometheus.Counter
-	watchdog      prometheus.Counter
-	provisions    *prometheus.CounterVec
-	sessionEvents *prometheus.CounterVec
+	messages        prometheus.Counter
+	byProfile       *prometheus.CounterVec
+	heldValues      *prometheus.CounterVec
+	announcements   prometheus.Counter
+	late            prometheus.Counter
+	values          *prometheus.CounterVec
+	droppedValues   *prometheus.CounterVec
+	events          *prometheus.CounterVec
+	pushes          prometheus.Counter
+	pushRetries     prometheus.Counter
+	pushSeconds     prometheus.Histogram
+	calls           *prometheus.CounterVec
+	callSeconds     *prometheus.HistogramVec
+	repliesLost     *prometheus.CounterVec
+	rejections      *prometheus.CounterVec
+	upwards         *prometheus.CounterVec
+	upwardLost      prometheus.Counter
+	bindRefused     prometheus.Counter
+	asks            prometheus.Counter
+	asksDropped     prometheus.Counter
+	storeErrors     prometheus.Counter
+	promisesDropped *prometheus.CounterVec
+	watchdog        prometheus.Counter
+	provisions      *prometheus.CounterVec
+	sessionEvents   *prometheus.CounterVec
 
-	b      *Bridge
-	things *prometheus.Desc
-	flight *prometheus.Desc
-	queue  *prometheus.Desc
-	flying *prometheus.Desc
-	up     *prometheus.GaugeVec
-	since  *prometheus.GaugeVec
+	b        *Bridge
+	things   *prometheus.Desc
+	flight   *prometheus.Desc
+	queue    *prometheus.Desc
+	flying   *prometheus.Desc
+	promised *prometheus.Desc
+	up       *prometheus.GaugeVec
+	since    *prometheus.GaugeVec
 
 	rules, profiles labelSet
 }
@@ -107,33 +109,35 @@ func newMetrics(b *Bridge) *metrics {
 		calls: vec("calls_total", "Service calls, property writes and reads by their end.", "kind", "outcome"),
 		callSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "thingbridge", Name: "call_seconds",
 			Help: "Time from a request to its end, of those that went to a device.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 15)}, []string{"kind"}),
-		repliesLost:   vec("replies_ignored_total", "Replies that answered no call, by reason.", "reason"),
-		rejections:    vec("rejected_total", "Messages, values and announcements refused, by rule and reason.", "rule", "reason"),
-		upwards:       vec("upward_calls_total", "Devices' calls to the platform by their end.", "outcome"),
-		upwardLost:    counter("upward_replies_lost_total", "Replies to devices' calls to the platform that the broker did not take in time."),
-		bindRefused:   counter("binds_refused_total", "Refusals of a bind by the platform."),
-		asks:          counter("asks_total", "Questions sent to devices."),
-		asksDropped:   counter("asks_dropped_total", "Questions dropped because too many waited."),
-		storeErrors:   counter("registry_errors_total", "Failed writes of the registry."),
-		watchdog:      counter("watchdog_reconnects_total", "Platform connections dropped because no push was answered."),
-		provisions:    vec("provisions_total", "Attempts to create a Thing on the platform, by their end.", "outcome"),
-		sessionEvents: vec("session_events_total", "What happened in protocols whose messages are numbered, such as Sparkplug B.", "session", "event"),
-		b:             b,
-		things:        desc("things", "Registered Things by state.", "state"),
-		flight:        desc("calls_in_flight", "Calls, writes and reads in flight."),
-		queue:         desc("pushes_in_flight", "Pushes in flight to the platform."),
-		flying:        desc("upward_calls_in_flight", "Devices' calls to the platform in flight."),
-		up:            gauge("link_up", "1 while the connection stands, by link.", "link"),
-		since:         gauge("link_since_timestamp_seconds", "When the connection was made, or lost, in seconds since 1970, by link.", "link"),
-		rules:         labelSet{bound: maxRules},
-		profiles:      labelSet{bound: maxProfiles},
+		repliesLost:     vec("replies_ignored_total", "Replies that answered no call, by reason.", "reason"),
+		rejections:      vec("rejected_total", "Messages, values and announcements refused, by rule and reason.", "rule", "reason"),
+		upwards:         vec("upward_calls_total", "Devices' calls to the platform by their end.", "outcome"),
+		upwardLost:      counter("upward_replies_lost_total", "Replies to devices' calls to the platform that the broker did not take in time."),
+		bindRefused:     counter("binds_refused_total", "Refusals of a bind by the platform."),
+		asks:            counter("asks_total", "Questions sent to devices."),
+		asksDropped:     counter("asks_dropped_total", "Questions dropped because too many waited."),
+		promisesDropped: vec("promised_writes_dropped_total", "Writes to sleeping devices that were answered and came to nothing, by reason.", "reason"),
+		storeErrors:     counter("registry_errors_total", "Failed writes of the registry."),
+		watchdog:        counter("watchdog_reconnects_total", "Platform connections dropped because no push was answered."),
+		provisions:      vec("provisions_total", "Attempts to create a Thing on the platform, by their end.", "outcome"),
+		sessionEvents:   vec("session_events_total", "What happened in protocols whose messages are numbered, such as Sparkplug B.", "session", "event"),
+		b:               b,
+		things:          desc("things", "Registered Things by state.", "state"),
+		flight:          desc("calls_in_flight", "Calls, writes and reads in flight."),
+		promised:        desc("promised_writes", "Writes that were answered and wait for their sleeping device."),
+		queue:           desc("pushes_in_flight", "Pushes in flight to the platform."),
+		flying:          desc("upward_calls_in_flight", "Devices' calls to the platform in flight."),
+		up:              gauge("link_up", "1 while the connection stands, by link.", "link"),
+		since:           gauge("link_since_timestamp_seconds", "When the connection was made, or lost, in seconds since 1970, by link.", "link"),
+		rules:           labelSet{bound: maxRules},
+		profiles:        labelSet{bound: maxProfiles},
 	}
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
 	for _, c := range []prometheus.Collector{m.messages, m.byProfile, m.heldValues, m.announcements, m.late, m.values, m.droppedValues, m.events, m.pushes,
 		m.pushRetries, m.pushSeconds, m.calls, m.callSeconds, m.repliesLost, m.rejections, m.upwards, m.upwardLost, m.bindRefused, m.asks,
-		m.asksDropped, m.storeErrors, m.watchdog, m.provisions, m.sessionEvents, m.up, m.since, m} {
+		m.asksDropped, m.storeErrors, m.promisesDropped, m.watchdog, m.provisions, m.sessionEvents, m.up, m.since, m} {
 		if err := r.Register(c); err != nil {
 			return err
 		}
@@ -146,6 +150,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.things
 	ch <- m.flight
 	ch <- m.queue
+	ch <- m.promised
 	ch <- m.flying
 }
 
@@ -156,6 +161,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(m.flight, prometheus.GaugeValue, float64(m.b.relay.inFlight()))
 	ch <- prometheus.MustNewConstMetric(m.queue, prometheus.GaugeValue, float64(m.b.sched.pushing()))
+	ch <- prometheus.MustNewConstMetric(m.promised, prometheus.GaugeValue, float64(m.b.relay.promised.Load()))
 	ch <- prometheus.MustNewConstMetric(m.flying, prometheus.GaugeValue, float64(m.b.up.inFlight()))
 }
 

@@ -23,7 +23,8 @@ type call struct {
 	phase    phase
 	unsent   int            // publications the broker does not have yet
 	reported alwayson.Value // what an echo write saw instead
-	early    bool           // its caller was answered, it still waits for the device to wake
+	value    alwayson.Value // of a write, as it came
+	promise  *promise       // that it is made of: its caller was answered long ago
 }
 
 type phase uint8
@@ -55,19 +56,23 @@ type relay struct {
 	ended chan struct{} // a call ended
 
 	// mu guards the following.
-	mu        sync.Mutex
-	byRequest map[string]*call
-	routes    map[routeKey]*route
-	echo      map[string][]*call // by Thing
-	sleepers  map[string][]*call // by Thing: wait until its device shows itself
-	serial    map[string]*call   // by Thing: the one of its serial calls that is under way
-	behind    map[string][]*call // by Thing: the serial calls behind it, oldest first
-	perThing  map[string]int
-	perEngine map[*mapping.Engine]int // by whose rules they were made
-	n         atomic.Int64            // calls in flight; written under mu
-	recent    map[string]struct{}     // ids of calls that ended lately
-	recentIDs []string
-	recentPos int
+	mu            sync.Mutex
+	byRequest     map[string]*call
+	routes        map[routeKey]*route
+	echo          map[string][]*call // by Thing
+	sleepers      map[string][]*call // by Thing: wait until its device shows itself
+	serial        map[string]*call   // by Thing: the one of its serial calls that is under way
+	behind        map[string][]*call // by Thing: the serial calls behind it, oldest first
+	perThing      map[string]int
+	perEngine     map[*mapping.Engine]int // by whose rules they were made
+	n             atomic.Int64            // calls in flight; written under mu
+	promises      map[string][]*promise   // by Thing, in their order
+	promised      atomic.Int64            // promises, over all Things; written under mu
+	promisedBytes int
+	lastPromise   uint64              // the newest id
+	recent        map[string]struct{} // ids of calls that ended lately
+	recentIDs     []string
+	recentPos     int
 }
 
 // recentCalls is how many ids of ended calls are remembered, to tell a late or
@@ -76,24 +81,37 @@ const recentCalls = 4096
 
 func newRelay(b *Bridge) *relay {
 	return &relay{b: b, ended: make(chan struct{}, 1), byRequest: map[string]*call{}, routes: map[routeKey]*route{},
-		echo: map[string][]*call{}, sleepers: map[string][]*call{}, serial: map[string]*call{}, behind: map[string][]*call{}, perThing: map[string]int{}, perEngine: map[*mapping.Engine]int{}, recent: map[string]struct{}{}, recentIDs: make([]string, recentCalls)}
+		echo: map[string][]*call{}, sleepers: map[string][]*call{}, serial: map[string]*call{}, behind: map[string][]*call{}, perThing: map[string]int{}, promises: map[string][]*promise{}, perEngine: map[*mapping.Engine]int{}, recent: map[string]struct{}{}, recentIDs: make([]string, recentCalls)}
 }
 
 // start takes a call in and sends it, at once or when its turn comes. end is
 // called exactly once, from any goroutine.
 func (r *relay) start(t *thing, kind string, c *mapping.Call, end func(alwayson.Value, *mapping.CallError)) {
-	timeout := c.Timeout
-	if timeout <= 0 {
-		timeout = r.b.inForce().defaultTimeout
+	r.begin(&call{t: t, c: c, kind: kind, end: end, started: time.Now()}, r.timeoutOf(c))
+}
+
+// startWrite is start for a write of a value, which may have to wait for long.
+func (r *relay) startWrite(t *thing, c *mapping.Call, v alwayson.Value, end func(alwayson.Value, *mapping.CallError)) {
+	r.begin(&call{t: t, c: c, kind: "write", value: v, end: end, started: time.Now()}, r.timeoutOf(c))
+}
+
+func (r *relay) timeoutOf(c *mapping.Call) time.Duration {
+	if c.Timeout > 0 {
+		return c.Timeout
 	}
-	now := time.Now()
-	k := &call{t: t, c: c, kind: kind, end: end, started: now, deadline: now.Add(timeout), unsent: len(c.Send)}
+	return r.b.inForce().defaultTimeout
+}
+
+// begin takes a call in. One made of a promise was counted when that was given.
+func (r *relay) begin(k *call, timeout time.Duration) {
+	t, c := k.t, k.c
+	k.deadline, k.unsent = time.Now().Add(timeout), len(c.Send)
 	r.mu.Lock()
-	if full := r.fullLocked(t.name); full != "" {
+	if full := r.fullLocked(t.name); full != "" && k.promise == nil {
 		r.mu.Unlock()
-		r.b.metrics.call(kind, "refused", 0)
+		r.b.metrics.call(k.kind, "refused", 0)
 		r.b.episodic("calls", "calls refused", "thing", t.name, "reason", full)
-		end(alwayson.Value{}, &mapping.CallError{Code: alwayson.ServiceUnavailable, Text: full})
+		k.end(alwayson.Value{}, &mapping.CallError{Code: alwayson.ServiceUnavailable, Text: full})
 		return
 	}
 	r.n.Add(1)
@@ -140,7 +158,10 @@ func (r *relay) wake(k *call) {
 	t, b := k.t, r.b
 	b.mu.Lock()
 	wait := t.device.QueueFor
-	sleeps := wait > 0 && time.Since(t.lastSeen) > awakeTime
+	if k.promise != nil {
+		wait = 0 // its device is there
+	}
+	sleeps := wait > 0 && (t.unheard || time.Since(t.lastSeen) > awakeTime)
 	if t.device.SleepTold {
 		sleeps = wait > 0 && t.asleep
 	}
@@ -154,51 +175,38 @@ func (r *relay) wake(k *call) {
 	}
 	switch {
 	case !sleeps:
+		if wait > 0 {
+			r.awake(t.name) // what came before goes before
+		}
 		r.send(k)
 	case k.kind == "write" && k.c.Confirm == mapping.ConfirmSent && k.c.EchoProperty == "":
 		r.promise(k, wait)
 	}
 }
 
-// awake sends what waited for a Thing's device to show itself.
+// awake sends what waited for a Thing's device to show itself, the earliest first.
 func (r *relay) awake(name string) {
 	r.mu.Lock()
-	list := r.sleepers[name]
+	calls := r.sleepers[name]
 	delete(r.sleepers, name)
-	r.mu.Unlock()
-	for _, k := range list {
-		r.send(k)
-	}
-}
-
-// promise answers a write that waits for its device to wake: nobody waits as
-// long as that, and the bridge is sure to try until then.
-func (r *relay) promise(k *call, wait time.Duration) {
-	r.mu.Lock()
-	if k.phase == over || k.early || wait <= time.Until(k.deadline) {
-		r.mu.Unlock()
-		return
-	}
-	older := r.promisedLocked(k)
-	k.early = true
-	r.b.timers.stop(k.timer)
-	k.deadline = time.Now().Add(wait)
-	k.timer = r.b.timers.after(wait, func() { r.timeout(k, wait) })
-	r.mu.Unlock()
-	k.end(alwayson.Value{}, nil)
-	if older != nil {
-		r.finish(older, "superseded", alwayson.Value{}, nil)
-	}
-}
-
-// promisedLocked finds a write of the same property that waits already.
-func (r *relay) promisedLocked(k *call) *call {
-	for _, other := range r.sleepers[k.t.name] {
-		if other != k && other.early && other.c.Name == k.c.Name {
-			return other
+	var promises []*promise
+	for _, p := range r.promises[name] {
+		if p.state == promised {
+			p.state = underWay
+			promises = append(promises, p)
 		}
 	}
-	return nil
+	r.mu.Unlock()
+	for _, k := range calls {
+		for len(promises) > 0 && promises[0].started.Before(k.started) {
+			r.fulfil(promises[0])
+			promises = promises[1:]
+		}
+		r.send(k)
+	}
+	for _, p := range promises {
+		r.fulfil(p)
+	}
 }
 
 // send publishes the call.
@@ -265,19 +273,20 @@ func (r *relay) finish(k *call, outcome string, v alwayson.Value, err *mapping.C
 		return false
 	}
 	next := r.removeLocked(k)
-	early := k.early
 	r.mu.Unlock()
 	r.b.timers.stop(k.timer)
 	signal(r.ended)
-	r.b.metrics.call(k.kind, outcome, time.Since(k.started))
 	if r.b.trace.on() {
 		r.b.trace.call(k, outcome, err)
 	}
-	switch {
-	case !early:
+	if k.promise != nil {
+		r.settle(k.promise, outcome, err)
+	} else {
+		r.b.metrics.call(k.kind, outcome, time.Since(k.started))
+		if k.kind == "write" && outcome == "ok" {
+			r.overtaken(k)
+		}
 		k.end(v, err)
-	case err != nil:
-		r.b.trouble(k.t.name, "write", fmt.Sprintf("a queued write of %s came to nothing: %s", k.c.Name, err.Text))
 	}
 	if next != nil {
 		r.wake(next)

@@ -145,11 +145,18 @@ type Outbox interface {
 	Depth(thing string) (records int, bytes int64, oldest time.Time)
 }
 
-// Store keeps the registry; store.Store is one. Safe for concurrent use.
+// Store keeps the registry and the promised writes; store.Store is one. Safe for concurrent use.
 type Store interface {
 	// Save keeps a Thing's saved form; it may return before it is durable.
 	Save(thing string, data []byte) error
 	Delete(thing string) error
 	// Load calls each for every kept Thing.
 	Load(each func(thing string, data []byte) error) error
+
+	// SaveWrite keeps a write that is promised to a Thing, as Save does a Thing.
+	SaveWrite(id uint64, data []byte) error
+	DeleteWrite(id uint64) error
+	// LoadWrites calls each for every kept write, in the order of the ids. The
+	// Store may be used from within each.
+	LoadWrites(each func(id uint64, data []byte) error) error
 }

@@ -98,3 +98,40 @@ func FuzzRecord(f *testing.F) {
 		decodeSent(data)
 	})
 }
+
+func TestPromisesSurviveTheStore(t *testing.T) {
+	p := &promise{thing: "d", property: "ünï", value: alwayson.NewNumber(2.5), started: time.UnixMilli(5), expires: time.UnixMilli(-7)}
+	data, err := encodePromise(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := decodePromise(data)
+	if err != nil || got.thing != p.thing || got.property != p.property || !got.value.Equal(p.value) ||
+		!got.started.Equal(p.started) || !got.expires.Equal(p.expires) || got.size != len(data) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for n := range data {
+		if _, err := decodePromise(data[:n]); err == nil {
+			t.Errorf("%d of %d bytes are taken", n, len(data))
+		}
+	}
+}
+
+func FuzzPromise(f *testing.F) {
+	data, _ := encodePromise(&promise{thing: "d", property: "level", value: alwayson.NewString("x"), started: time.Now(), expires: time.Now()})
+	f.Add(data)
+	f.Add([]byte{promiseVersion, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := decodePromise(data)
+		if err != nil {
+			return
+		}
+		again, err := encodePromise(p)
+		if err != nil {
+			t.Skip()
+		}
+		if back, err := decodePromise(again); err != nil || back.thing != p.thing || back.property != p.property {
+			t.Fatalf("does not come back: %v", err)
+		}
+	})
+}

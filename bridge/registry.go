@@ -34,6 +34,7 @@ type thing struct {
 	early     bool   // announced by a retained message before the Bridge was settled
 	wiped     bool   // the broker lost its retained announcement: that it does not come says nothing
 	lastSeen  time.Time
+	unheard   bool // the device has not shown itself in this run
 
 	state     alwayson.BindState
 	reason    string // the platform's, for Refused

@@ -227,7 +227,7 @@ func (b *Bridge) write(t *thing, name string, v alwayson.Value, end func(alwayso
 		b.refusedCall("write", err, end)
 		return
 	}
-	b.relay.start(t, "write", c, end)
+	b.relay.startWrite(t, c, v, end)
 }
 
 const contentField = "_content_"

@@ -207,6 +207,7 @@ func (r *reload) wake(clientID string) {
 	b.turns.reloaded(r.next)
 	b.asks.reloaded(r.next.NewProfiles(r.old))
 	b.wait.reloaded()
+	b.timers.after(0, b.relay.reconsiderAll)
 	for _, in := range r.old.GatheredMessages() {
 		for _, e := range r.next.Handle(&in, nil) {
 			if g, ok := e.(*mapping.Gathering); ok {

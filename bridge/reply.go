@@ -159,10 +159,10 @@ func (r *relay) timeoutText(k *call, p phase, reported alwayson.Value, limit tim
 	return fmt.Sprintf("%s did not answer within %s: it still reports %s = %s", name, limit, k.c.EchoProperty, mapping.AppendJSON(nil, reported))
 }
 
-// gone ends the calls to a Thing whose device is no longer there. Writes that
-// were answered and wait for it to come back stay.
+// gone ends the calls to a Thing whose device is no longer there. Promised
+// writes wait for it to come back.
 func (r *relay) gone(name, why string) {
-	r.endWhere(why, func(k *call) bool { return k.t.name == name && !k.early })
+	r.endWhere(why, func(k *call) bool { return k.t.name == name })
 }
 
 // endAll ends every call.

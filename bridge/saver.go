@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -28,8 +29,9 @@ type saver struct {
 }
 
 type saveJob struct {
-	forget bool
-	kept   []func(error)
+	thing string
+	write func() error
+	kept  []func(error)
 }
 
 const (
@@ -43,12 +45,32 @@ func newSaver(b *Bridge) *saver {
 }
 
 // thing has a Thing's registry entry saved; kept is told once it is. kept may be nil.
-func (s *saver) thing(name string, kept func(error)) { s.put(name, false, kept) }
+func (s *saver) thing(name string, kept func(error)) {
+	s.put(name, name, func() error { return s.write(name) }, kept)
+}
 
 // forget has a Thing deleted from the Store.
-func (s *saver) forget(name string, kept func(error)) { s.put(name, true, kept) }
+func (s *saver) forget(name string, kept func(error)) {
+	s.put(name, name, func() error {
+		return errors.Join(s.b.opt.Store.Delete(name), s.b.opt.Store.Delete(sentPrefix+name))
+	}, kept)
+}
 
-func (s *saver) put(name string, forget bool, kept func(error)) {
+// promise has a promised write saved; kept is told once it is durable.
+func (s *saver) promise(p *promise, data []byte, kept func(error)) {
+	s.put(promiseKey(p.id), p.thing, func() error { return s.b.opt.Store.SaveWrite(p.id, data) }, kept)
+}
+
+// forgetPromise has a promised write deleted from the Store.
+func (s *saver) forgetPromise(id uint64, thing string) {
+	s.put(promiseKey(id), thing, func() error { return s.b.opt.Store.DeleteWrite(id) }, nil)
+}
+
+// promiseKey is no Thing's name: that has no colon.
+func promiseKey(id uint64) string { return "promise:" + strconv.FormatUint(id, 10) }
+
+// put notes a job; a newer one of the same key takes the place of one that waits.
+func (s *saver) put(key, thing string, write func() error, kept func(error)) {
 	if s.b.opt.Store == nil {
 		if kept != nil {
 			kept(nil)
@@ -56,13 +78,13 @@ func (s *saver) put(name string, forget bool, kept func(error)) {
 		return
 	}
 	s.mu.Lock()
-	j := s.jobs[name]
+	j := s.jobs[key]
 	if j == nil {
-		j = &saveJob{}
-		s.jobs[name] = j
-		s.order = append(s.order, name)
+		j = &saveJob{thing: thing}
+		s.jobs[key] = j
+		s.order = append(s.order, key)
 	}
-	j.forget = forget
+	j.write = write
 	if kept != nil {
 		j.kept = append(j.kept, kept)
 	}
@@ -119,31 +141,28 @@ func (s *saver) flush() {
 	s.mu.Unlock()
 	errs := make([]error, len(order))
 	told := false
-	for i, name := range order {
-		errs[i] = s.write(name, jobs[name].forget)
-		told = told || len(jobs[name].kept) > 0
+	for i, key := range order {
+		errs[i] = jobs[key].write()
+		told = told || len(jobs[key].kept) > 0
 	}
 	var all error
 	if y, ok := s.b.opt.Store.(Syncer); ok && told {
 		all = y.Sync()
 	}
-	for i, name := range order {
+	for i, key := range order {
 		err := errors.Join(errs[i], all)
 		if err != nil {
 			s.b.metrics.storeErrors.Inc()
-			s.b.episodic("store", "registry cannot be saved", "thing", name, "error", err)
+			s.b.episodic("store", "registry cannot be saved", "thing", jobs[key].thing, "error", err)
 		}
-		for _, kept := range jobs[name].kept {
+		for _, kept := range jobs[key].kept {
 			kept(err)
 		}
 	}
 }
 
-func (s *saver) write(name string, forget bool) error {
+func (s *saver) write(name string) error {
 	b := s.b
-	if forget {
-		return errors.Join(b.opt.Store.Delete(name), b.opt.Store.Delete(sentPrefix+name))
-	}
 	b.mu.Lock()
 	t := b.things[name]
 	if t == nil || t.leaving {
@@ -254,7 +273,7 @@ func (b *Bridge) restoreThing(data []byte) error {
 	}
 	b.keeper.filters(change)
 	t := &thing{name: d.Thing, device: d, bind: bindName(d), offline: data[1]&1 != 0, wiped: data[1]&2 != 0,
-		lastSeen: time.Now(), stateFrom: time.Now()}
+		lastSeen: time.Now(), unheard: true, stateFrom: time.Now()}
 	t.flow.thing = t
 	b.things[d.Thing] = t
 	b.byBind[foldName(t.bind)] = t

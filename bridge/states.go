@@ -20,8 +20,8 @@ func (b *Bridge) sleep(e *mapping.Sleep) {
 	if t == nil {
 		b.early.change(e.Thing, func(s *earlySaid) { s.asleep = e.On })
 	} else {
-		woke = t.asleep && !e.On
-		t.asleep = e.On
+		woke = (t.asleep || t.unheard) && !e.On
+		t.asleep, t.unheard = e.On, t.unheard && e.On
 	}
 	b.mu.Unlock()
 	if woke {

@@ -147,7 +147,7 @@ func (l *loader) outbox(c *Config) {
 		l.fault("outbox.mode", `is "disk", but data_dir is not set`, "a data_dir, or mode memory")
 	case c.DataDir == "":
 		l.caution("data_dir", "is not set: nothing outlives the bridge. A stop or crash loses what the platform has not got yet, "+
-			"and Things whose announcement is not retained are forgotten; the broker keeps nothing for the bridge while it is away", "a directory, for example /var/lib/thingbridge")
+			"and writes that wait for sleeping devices though they were answered, and Things whose announcement is not retained are forgotten; the broker keeps nothing for the bridge while it is away", "a directory, for example /var/lib/thingbridge")
 	case o.Mode == OutboxMemory:
 		l.caution("outbox.mode", `is "memory": what waits over 5 s for a Thing that is not bound is acknowledged to the broker and kept in RAM; a crash loses it`, "disk")
 	}

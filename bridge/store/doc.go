@@ -1,5 +1,5 @@
 // Package store keeps a bridge's data directory: its lock, its format number,
-// the registry of Things and the place of the outbox's file.
+// the registry of Things, the writes promised to sleeping devices, and the place of the outbox's file.
 //
 // Order: changes of one Thing take effect in the order of the calls; Load gives
 // what the calls before it left, written or not. Loss: Save and Delete return
@@ -14,7 +14,8 @@
 //
 //	lock         flock'ed while a bridge runs; holds its process id
 //	format       "thingbridge data directory, format 1"
-//	registry.db  bbolt: buckets things (name, saved form), state, meta (format)
+//	registry.db  bbolt: buckets things (name, saved form), state, writes (number, promised
+//	             write; a file of before gets it when it is opened), meta (format)
 //	outbox.db    the outbox's file, see package outbox
 //
 // It is made with mode 0700, its files with 0600. New files appear under their

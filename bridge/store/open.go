@@ -24,8 +24,9 @@ const formatPrefix = "thingbridge data directory, format "
 
 var registryKind = boltfile.Kind{
 	Buckets: []string{bucketThings, bucketState},
+	Later:   []string{bucketWrites},
 	Format:  Format,
-	Lost:    "Things whose announcement is not retained are then unknown until they announce themselves again",
+	Lost:    "Things whose announcement is not retained are then unknown until they announce themselves again, and writes that wait for sleeping devices are lost",
 }
 
 // LockedError says that another process uses the data directory.

@@ -13,6 +13,7 @@ import (
 const (
 	bucketThings = "things"
 	bucketState  = "state"
+	bucketWrites = "writes" // came later: a file without it gets it when it is opened
 )
 
 type entry struct {

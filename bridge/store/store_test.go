@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
@@ -408,5 +409,27 @@ func TestNamesThatCannotBeKeptAreRefused(t *testing.T) {
 		if err := s.Save(name, nil); err == nil {
 			t.Errorf("a name of %d bytes was taken", len(name))
 		}
+	}
+}
+
+func TestADirectoryOfBeforeGetsItsWrites(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	must(t, s.Save("a", []byte("1")), s.Close())
+	db, err := bolt.Open(filepath.Join(dir, "registry.db"), 0o600, nil)
+	must(t, err)
+	must(t, db.Update(func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte("writes")) }), db.Close())
+	writes := func(s *store.Store) string {
+		var all []string
+		must(t, s.LoadWrites(func(id uint64, data []byte) error { all = append(all, fmt.Sprint(id, string(data))); return nil }))
+		return strings.Join(all, " ")
+	}
+	s = open(t, dir)
+	if got := load(t, s); !maps.Equal(got, map[string]string{"a": "1"}) || writes(s) != "" {
+		t.Fatalf("%v, writes %q", got, writes(s))
+	}
+	must(t, s.SaveWrite(256, []byte("c")), s.SaveWrite(2, []byte("b")), s.SaveWrite(1, []byte("a")), s.DeleteWrite(1), s.Close())
+	if got := writes(open(t, dir)); got != "2 b 256 c" && got != "2b 256c" {
+		t.Errorf("kept are %q", got)
 	}
 }

@@ -60,6 +60,7 @@ func (e *FormatError) Error() string {
 // Kind is one sort of file.
 type Kind struct {
 	Buckets []string // all it must have, beside "meta" for the format number
+	Later   []string // beside these; a file that has none of them is given them
 	Format  int      // written into new files; older ones are accepted
 	Lost    string   // what moving a damaged one away costs, for people
 	// Check, when not nil, says what is wrong with an entry.
@@ -83,7 +84,40 @@ func (k Kind) Open(path string) (*bolt.DB, error) {
 			return nil, err
 		}
 	}
-	return k.OpenRaw(path)
+	db, err := k.OpenRaw(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.complete(path, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// complete makes the buckets that a file of an earlier program does not have.
+func (k Kind) complete(path string, db *bolt.DB) error {
+	missing := false
+	err := k.Guard(path, func() error {
+		return db.View(func(tx *bolt.Tx) error {
+			for _, name := range k.Later {
+				missing = missing || tx.Bucket([]byte(name)) == nil
+			}
+			return nil
+		})
+	})
+	if err != nil || !missing {
+		return err
+	}
+	return k.Guard(path, func() error {
+		return db.Update(func(tx *bolt.Tx) error {
+			for _, name := range k.Later {
+				if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
 }
 
 // OpenRaw opens or makes a file without looking at what it holds. A damaged one
@@ -158,8 +192,12 @@ func (k Kind) check(path string, tx *bolt.Tx) error {
 	if have := binary.BigEndian.Uint32(v); int64(have) > int64(k.Format) {
 		return &FormatError{Path: path, Have: int(have), Know: k.Format}
 	}
-	for _, name := range k.Buckets {
-		if err := k.checkBucket(name, tx.Bucket([]byte(name))); err != nil {
+	for _, name := range append(k.Buckets[:len(k.Buckets):len(k.Buckets)], k.Later...) {
+		bucket := tx.Bucket([]byte(name))
+		if bucket == nil {
+			continue // of the later ones
+		}
+		if err := k.checkBucket(name, bucket); err != nil {
 			return k.Damaged(path, fmt.Errorf("bucket %q: %w", name, err))
 		}
 	}

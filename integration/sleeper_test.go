@@ -1,0 +1,79 @@
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+)
+
+const sleeperProfile = `profiles:
+  - name: sleeper
+    thing: ${id}
+    queue: 1h
+    announce: {topic: "sleepers/{id}/hello"}
+    properties: [{topic: "sleepers/{id}/data", values: payload}]
+    writes:
+      level: {type: NUMBER, topic: "sleepers/${id}/set/level", payload: "${value}"}
+      mode: {type: STRING, topic: "sleepers/${id}/set/mode", payload: "${value}"}
+`
+
+// TestAWriteToASleepingDeviceOutlivesAKill kills the bridge at once after each
+// SUCCESS that it gave for a write to a device that sleeps.
+func TestAWriteToASleepingDeviceOutlivesAKill(t *testing.T) {
+	b := newBroker(t)
+	s := newPlatform(t)
+	d := newDevice(t, b, "sleeper")
+	d.listen("sleepers/+/set/#")
+	d.retain("sleepers/s1/hello", "{}") // what the broker kept says nothing of its being awake
+	br := newBridge(t, b, s.webSocket(s.address), sleeperProfile)
+	put := func(property string, v any) {
+		t.Helper()
+		br.waitReady()
+		s.waitBound("s1")
+		a := s.do(http.MethodPut, "/Thingworx/Things/s1/Properties/"+property, map[string]any{property: v})
+		if a.code != http.StatusOK {
+			t.Fatalf("write of %s: %d %s", property, a.code, a.body)
+		}
+		br.p.kill()
+		s.waitBound()
+		br.start()
+	}
+	put("level", 1)
+	put("mode", "eco")
+	put("level", 2)
+	br.waitReady()
+	s.waitBound("s1")
+	if got := d.got("sleepers/s1/set"); len(got) != 0 {
+		t.Fatalf("sent while the device sleeps: %v", got)
+	}
+	if n := br.mustMetric("thingbridge_promised_writes"); n != 2 {
+		t.Errorf("%v writes are promised, want 2", n)
+	}
+
+	d.publish("sleepers/s1/data", `{"level": 0}`)
+	want := "[{sleepers/s1/set/mode eco false} {sleepers/s1/set/level 2 false}]"
+	got := func() string {
+		if got := fmt.Sprint(d.got("sleepers/s1/set")); got != want {
+			return got
+		}
+		return ""
+	}
+	t.Logf("sent after %v", eventually(t, "the device has its writes", got).Round(time.Millisecond))
+	eventually(t, "none is left", func() string {
+		if n := br.mustMetric("thingbridge_promised_writes"); n != 0 {
+			return fmt.Sprint(n, " are promised")
+		}
+		return ""
+	})
+	br.p.stop(t)
+	br.start()
+	br.waitReady()
+	s.waitBound("s1")
+	d.publish("sleepers/s1/data", `{"level": 2}`)
+	s.waitProperty("s1", "level", "2")
+	if again := got(); again != "" {
+		t.Errorf("after one more restart: %s", again)
+	}
+	br.p.stop(t)
+}
