@@ -94,23 +94,7 @@ const maxDepth = 64
 
 // isJSON reports whether raw is JSON that is not nested too deep.
 func isJSON(raw []byte) bool {
-	depth, quoted := 0, false
-	for i := 0; i < len(raw); i++ {
-		switch c := raw[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			if depth++; depth > maxDepth {
-				return false
-			}
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return utf8.Valid(raw) && json.Valid(raw)
+	return restjson.Shallow(raw, maxDepth) && utf8.Valid(raw) && json.Valid(raw)
 }
 
 // members takes a JSON object apart; nil for anything else.

@@ -48,14 +48,15 @@ func checkObject(raw []byte) *Problem {
 	switch {
 	case !utf8.Valid(raw):
 		return problem(http.StatusBadRequest, "body is not UTF-8")
-	case raw[0] != '{' || !shallow(raw, maxDepth) || !json.Valid(raw):
+	case raw[0] != '{' || !Shallow(raw, maxDepth) || !json.Valid(raw):
 		return problem(http.StatusBadRequest, "body is no JSON object")
 	}
 	return nil
 }
 
-// shallow says that JSON is not nested deeper than limit.
-func shallow(raw []byte, limit int) bool {
+// Shallow reports whether JSON is not nested deeper than limit. It does not
+// look whether raw is JSON.
+func Shallow(raw []byte, limit int) bool {
 	depth, quoted := 0, false
 	for i := 0; i < len(raw); i++ {
 		switch c := raw[i]; {
