@@ -186,6 +186,8 @@ func (d *dispatch) effect(e mapping.Effect) {
 		b.gather.more(e, d.in.Topic)
 	case *mapping.Left:
 		b.left(e, d.r)
+	case *mapping.Stays:
+		b.stays(e.Thing)
 	case *mapping.Presence:
 		b.presence(e, d.r)
 	case *mapping.Hold:

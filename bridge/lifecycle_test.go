@@ -382,3 +382,26 @@ func TestAPropertyThatWasInferredAtOnceCanBeBrowsed(t *testing.T) {
 		}
 	})
 }
+
+const plugOnline = `
+- name: plugs
+  thing: plug-${id}
+  announce: {topic: "plug/{id}/online", when: "payload == true"}
+  presence: {topic: "plug/{id}/online", online: "payload == true"}
+`
+
+// One retained topic announces a device and says that it is away: while it says
+// so the device has not left.
+func TestADeviceWhoseAnnouncementSaysOfflineStaysOverAReconnect(t *testing.T) {
+	bubble(t, map[string][]alwayson.Subscription{"plug-1": subs(), "plug-2": subs()}, func(r *rig) {
+		r.retained("plug/1/online", "true")
+		r.retained("plug/2/online", "true")
+		r.bus.jobs.add(func() { r.b.BusDown(1, nil) })
+		r.retained("plug/1/online", "false")
+		r.bus.jobs.add(func() { r.b.BusUp(2) })
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		r.mustState("plug-1", bridge.StateOffline)
+		r.mustState("plug-2", "forgotten")
+	}, profile(t, plugOnline))
+}

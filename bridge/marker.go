@@ -171,6 +171,16 @@ func (b *Bridge) sawLocked(t *thing) {
 	}
 }
 
+// stays notes that the broker still retains something on the topic that
+// announced a Thing, though it is no announcement at present.
+func (b *Bridge) stays(thing string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t := b.things[thing]; t != nil {
+		b.sawLocked(t)
+	}
+}
+
 // sweep makes Things leave whose retained announcement is no longer there. A
 // broker that lost the session and most announcements with it was restarted
 // without its memory: then nobody left, and the Things stay until their devices

@@ -31,6 +31,8 @@ func thingOf(e mapping.Effect) string {
 		return e.Device.Thing
 	case *mapping.Left:
 		return e.Thing
+	case *mapping.Stays:
+		return e.Thing
 	case *mapping.Presence:
 		return e.Thing
 	case *mapping.Hold:
@@ -90,6 +92,8 @@ func traceStep(e mapping.Effect) TraceStep {
 		s.What, s.Rule = "announced", e.Rule
 	case *mapping.Left:
 		s.What, s.Rule = "left", e.Rule
+	case *mapping.Stays:
+		s.What = "stays"
 	case *mapping.Presence:
 		s.What, s.Rule, s.Name = "presence", e.Rule, "offline"
 		if e.Online {

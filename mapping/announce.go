@@ -28,6 +28,7 @@ func (h *handler) announce(r *rule, s *scope) {
 	}
 	if !ok {
 		h.say("its condition when is not true")
+		h.stays(r, s)
 		return
 	}
 	part := Part{Source: strings.Clone(h.in.Topic), Retained: h.in.Retained, rule: r}
@@ -37,6 +38,30 @@ func (h *handler) announce(r *rule, s *scope) {
 		return
 	}
 	h.announceEach(r, s, part)
+}
+
+// stays tells of a device whose topic holds what is no announcement at present.
+func (h *handler) stays(r *rule, s *scope) {
+	if !h.in.Retained || r.announce.each != nil {
+		return
+	}
+	vars, err := partVars(r, s)
+	if err != nil {
+		return
+	}
+	named := *s
+	named.dev = &Device{Vars: vars}
+	raw, err := r.prof.thing.name(&named)
+	if err != nil {
+		return
+	}
+	name, err := ThingName(raw)
+	if err != nil {
+		return
+	}
+	if d := h.e.announced(name, r.prof, raw); d != nil && contains(d.Sources, h.in.Topic) {
+		h.dst = append(h.dst, &Stays{Thing: name})
+	}
 }
 
 // announceEach announces every item of a list; of a full one, what is missing

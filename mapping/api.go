@@ -48,6 +48,11 @@ type Left struct {
 	Source string // the topic that said so
 }
 
+// Stays says that the broker retains, on a topic that announced the Thing, a
+// message that is no announcement at present (a rule's `when` is not true): it
+// takes nothing back.
+type Stays struct{ Thing string }
+
 // Presence says that a Thing's device, or every device of a profile, is there or not.
 type Presence struct {
 	Rule    string
@@ -181,6 +186,7 @@ const (
 
 func (*Announced) isEffect() {}
 func (*Left) isEffect()      {}
+func (*Stays) isEffect()     {}
 func (*Presence) isEffect()  {}
 func (*Hold) isEffect()      {}
 func (*Sleep) isEffect()     {}

@@ -17,6 +17,8 @@ func Show(e mapping.Effect) []string {
 		return showDevice(e.Device)
 	case *mapping.Left:
 		return []string{"left " + e.Thing}
+	case *mapping.Stays: // nothing changes
+		return nil
 	case *mapping.Presence:
 		who := e.Thing
 		if who == "" {
