@@ -106,9 +106,9 @@ func TestASubackBehindMessagesIsWaitedFor(t *testing.T) {
 			return
 		}
 		id := p.(*packets.SubscribePacket).MessageID
-		tick := time.NewTicker(50 * time.Millisecond)
+		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
-		for range 20 {
+		for range 25 { // longer in all than the limit, each pause far shorter
 			<-tick.C
 			conn.Write(publishBytes("flood", 0, 0, nil))
 		}
@@ -117,7 +117,7 @@ func TestASubackBehindMessagesIsWaitedFor(t *testing.T) {
 	})
 	r := newRecorder()
 	o := testOptions(t, url)
-	o.AckTimeout = 300 * time.Millisecond
+	o.AckTimeout = 2 * time.Second
 	startBus(t, o, r, "flood")
 	if session := receive(t, r.up, "BusUp"); session != 1 {
 		t.Fatalf("it took %d sessions", session)
