@@ -2,6 +2,7 @@ package browser
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -171,8 +172,8 @@ func (b *tab) until(what, script string) {
 	var err error
 	for end := time.Now().Add(patience); ; {
 		_, err = chromedp.Run(b.ctx, chromedp.Poll[bool](script, chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(20*time.Millisecond)))
-		if err == nil || !strings.Contains(err.Error(), "Cannot find context") || time.Now().After(end) {
-			break // else the page was loaded anew meanwhile
+		if err == nil || errors.Is(err, chromedp.ErrPollingTimeout) || time.Now().After(end) {
+			break // else the page was loaded anew meanwhile, which the browser tells in several ways
 		}
 	}
 	if err != nil {
