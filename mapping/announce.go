@@ -149,6 +149,8 @@ func (h *handler) announceOne(r *rule, s *scope, part Part, seen map[string]bool
 			return name
 		}
 		parts = merged
+	} else if r.announce.adds {
+		return name
 	} else {
 		part.Payload = bytes.Clone(part.Payload)
 		parts = []Part{part}
@@ -250,12 +252,14 @@ func (h *handler) gone(r *rule, s *scope) {
 // no other announced it, else it is announced anew without.
 func (h *handler) withoutSource(r *rule, d *Device) {
 	var rest []Part
+	made := false // by what rests
 	for _, p := range d.Parts {
 		if p.Source != h.in.Topic {
 			rest = append(rest, p)
+			made = made || p.rule == nil || !p.rule.announce.adds
 		}
 	}
-	if len(rest) == 0 {
+	if !made {
 		h.dst = append(h.dst, &Left{Rule: r.id, Thing: d.Thing, Source: strings.Clone(h.in.Topic)})
 		return
 	}

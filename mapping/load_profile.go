@@ -238,7 +238,7 @@ func (l *profileLoader) announcements(at, f field) {
 const maxGather = time.Minute
 
 func (l *profileLoader) announcement(i int, f field) {
-	r, fields := l.listen(kindAnnounce, i, f, "topic", "let", "each", "full", "merge", "define", "empty", "gather")
+	r, fields := l.listen(kindAnnounce, i, f, "topic", "let", "each", "full", "merge", "define", "empty", "gather", "creates")
 	if r == nil {
 		return
 	}
@@ -248,6 +248,9 @@ func (l *profileLoader) announcement(i int, f field) {
 	a.keep = l.oneOf(fields["empty"], "leave", "ignore") == "ignore"
 	if a.gather = l.duration(fields["gather"]); a.gather > maxGather {
 		l.fail(fields["gather"], "at most "+maxGather.String(), "%s is too long to wait for more", a.gather)
+	}
+	if a.adds = fields["creates"].ok() && !l.boolean(fields["creates"]); a.adds && a.gather > 0 {
+		l.fail(fields["creates"], "gather without it", "what is gathered makes one device together")
 	}
 	for _, n := range r.pat.names {
 		l.announce[n] = true

@@ -37,6 +37,7 @@ func TestProblemsAreNamedWithTheirPlace(t *testing.T) {
 		{"a template that does not close", profileOf("thing: a-${id\nannounce: x/{id}"), `${ is not closed by }`},
 		{"a payload template that is no JSON", good("writes: {a: {topic: 'x/y', payload: '{\"a\": ${value}'}}"), `the payload is not JSON once its ${…} are filled`},
 		{"a request topic with a wildcard", good("writes: {a: {topic: 'x/+'}}"), `"x/+" is not a topic; expected a topic without wildcards`},
+		{"what is gathered and makes none", profileOf("thing: ${id}\nannounce: {topic: 'x/{id}', gather: 1s, creates: false}"), `profiles[0].announce.creates: what is gathered makes one device together; expected gather without it`},
 		{"a time-out over the platform's", good("services: {A: {timeout: 26s, request: {topic: a/b}}}"), `profiles[0].services.A.timeout: `},
 		{"a reply that is for no call", good("services: {A: {request: {topic: a/b}, reply: {topic: 'x/{id}/r'}}}"), `nothing says which call a reply is for; expected a level {request}`},
 		{"a failure of what nothing waits for", good("writes: {a: {topic: a/b, fail: {topic: z/log, error: payload}}}"), `nothing waits for it; expected reply or confirm: echo beside it`},

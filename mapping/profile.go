@@ -157,6 +157,7 @@ type announceRule struct {
 	merge  bool // several topics that the rule hears make one device
 	define *expression
 	keep   bool          // an empty payload is not a leave
+	adds   bool          // makes no device of its own: it tells more of one that is announced
 	alone  bool          // of a decoder: each topic makes a device of its own
 	gather time.Duration // what comes is gathered until none has come for so long; 0: each message counts at once
 	direct bool          // the thing template is computed from the topic alone
