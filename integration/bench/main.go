@@ -118,6 +118,11 @@ func (m *machine) round() error {
 			return err
 		}
 	}
+	if m.only == "" && m.plan.all || m.wants("telegraf") && m.only != "" {
+		if err := m.withBroker(defaultWindow, true, m.peers); err != nil {
+			return err
+		}
+	}
 	if m.wants("window") {
 		if err := m.windows(); err != nil {
 			return err
@@ -197,7 +202,7 @@ func (m *machine) endOnSignal() {
 func measure() error {
 	full := flag.Bool("full", false, "three rounds of everything, with 100,000 Things; without it one short round")
 	rounds := flag.Int("rounds", 0, "how many rounds, instead of the mode's own number")
-	only := flag.String("only", "", "parts to measure, of calls,values,window,things; empty: all")
+	only := flag.String("only", "", "parts to measure, of calls,values,telegraf,window,things; empty: all, telegraf only with -full")
 	profiles := flag.String("profiles", "", "directory for profiles of the bridge, one set for each measurement; they cost a little")
 	program := flag.String("program", "", "a thingbridge that is built already, to compare two; without it this tree is built")
 	inFlight := flag.Int("in-flight", 0, "calls at once, instead of 1, 16, 64 and 256 one after the other")

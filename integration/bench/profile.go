@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -68,15 +67,15 @@ func (m *machine) build() error {
 	m.binary = filepath.Join(m.dir, "thingbridge")
 	args := []string{"build", "-o", m.binary}
 	if m.profiles != "" {
-		root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+		root, err := moduleDir()
 		if err != nil {
-			return fmt.Errorf("find the module: %w", err)
+			return err
 		}
 		source := filepath.Join(m.dir, "profiler.go.txt")
 		if err := os.WriteFile(source, []byte(profiler), 0o600); err != nil {
 			return err
 		}
-		added := filepath.Join(strings.TrimSpace(string(root)), "cmd", "thingbridge", "zz_profiler.go")
+		added := filepath.Join(root, "cmd", "thingbridge", "zz_profiler.go")
 		overlay, err := json.Marshal(map[string]map[string]string{"Replace": {added: source}})
 		if err != nil {
 			return err
