@@ -2,8 +2,9 @@
 // in, how they take connections, how they end. The console and the REST side use it.
 //
 // Order: requests are independent of each other. Loss: a connection over
-// Server.Connections is answered 503 and closed; beyond some more, connections
-// wait unaccepted. Blocking: reading the header, reading all of a request and
+// Server.Connections is answered 503 and closed, unless another caller has more of
+// them and one on which nothing is under way: that one is closed. Beyond some more,
+// connections wait unaccepted. Blocking: reading the header, reading all of a request and
 // answering it each have a time limit. Goroutines: Run starts the server and
 // returns when it has ended; open requests get Server.StopTimeout.
 //

@@ -191,9 +191,68 @@ func TestManyConnectionsComeAndGo(t *testing.T) {
 	callers.Wait()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(10 * time.Second); s.open.Load() != 0; <-tick.C {
+	for end := time.Now().Add(10 * time.Second); s.open.open() != 0; <-tick.C {
 		if time.Now().After(end) {
-			t.Fatalf("%d count as open", s.open.Load())
+			t.Fatalf("%d count as open", s.open.open())
 		}
 	}
 }
+
+// TestOneCallerDoesNotKeepOthersOut has one address take all connections and say
+// nothing on them, or half a header.
+func TestOneCallerDoesNotKeepOthersOut(t *testing.T) {
+	const most = 20
+	s := &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) }), Connections: most}
+	address := running(t, s)
+	for i := range most {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if i%2 == 0 {
+			if _, err := io.WriteString(c, "GET / HT"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(3 * time.Second); s.open.open() < most; <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("only %d are open", s.open.open())
+		}
+	}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.0.2")}}
+	transport := &http.Transport{DialContext: d.DialContext, DisableKeepAlives: true}
+	resp, err := (&http.Client{Transport: transport, Timeout: 3 * time.Second}).Get("http://" + address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusNoContent {
+		t.Errorf("another caller is answered %d", resp.StatusCode)
+	}
+	if got := s.open.open(); got > most {
+		t.Errorf("%d are open", got)
+	}
+}
+
+func TestCallers(t *testing.T) {
+	for address, want := range map[string]string{
+		"10.0.0.1:80": "10.0.0.1/32", "[::ffff:10.0.0.1]:80": "10.0.0.1/32", "[2001:db8::1:2:3:4]:80": "2001:db8::/64",
+		"[fe80::1%eth0]:80": "fe80::/64",
+	} {
+		if got := callerOf(addr(address)).String(); got != want {
+			t.Errorf("%s is %s; want %s", address, got, want)
+		}
+	}
+	if callerOf(addr("@")).IsValid() {
+		t.Error("what is no address")
+	}
+}
+
+type addr string
+
+func (addr) Network() string  { return "tcp" }
+func (a addr) String() string { return string(a) }

@@ -22,14 +22,14 @@ type Server struct {
 	Address     string
 	Handler     http.Handler
 	TLS         func() (*tls.Config, error) // nil: none. Asked at the start and, for a changed certificate, again and again
-	Connections int                         // at a time; the next ones are answered 503
+	Connections int                         // at a time; the next ones are answered 503, unless another caller has more and waits
 	Refused     func()                      // is told of each such connection; nil: nobody is
 	AnswerTime  time.Duration               // from a request's header to the end of its answer
 	StopTimeout time.Duration               // for open requests when Run ends
 	Logger      *slog.Logger                // not nil
 
 	listener atomic.Pointer[net.Listener]
-	open     atomic.Int64
+	open     *connections // since Listen
 }
 
 // Listen takes the address, so that Addr is known; Run does it where it was not done.
@@ -50,6 +50,7 @@ func (s *Server) Listen() error {
 		}
 		l = tls.NewListener(l, c.config())
 	}
+	s.open = newConnections(s.Connections)
 	s.listener.Store(&l)
 	return nil
 }
@@ -77,7 +78,7 @@ func (s *Server) Run(ctx context.Context) error {
 	server := &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
 		ConnContext:       s.connected,
-		ConnState:         s.changed,
+		ConnState:         s.open.changed,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		WriteTimeout:      s.AnswerTime + 15*time.Second,
@@ -103,17 +104,11 @@ func (s *Server) Run(ctx context.Context) error {
 
 type overKey struct{}
 
-func (s *Server) connected(ctx context.Context, _ net.Conn) context.Context {
-	if s.open.Add(1) > int64(s.Connections) {
-		return context.WithValue(ctx, overKey{}, true)
+func (s *Server) connected(ctx context.Context, c net.Conn) context.Context {
+	if s.open.add(c) {
+		return ctx
 	}
-	return ctx
-}
-
-func (s *Server) changed(_ net.Conn, state http.ConnState) {
-	if state == http.StateClosed || state == http.StateHijacked {
-		s.open.Add(-1)
-	}
+	return context.WithValue(ctx, overKey{}, true)
 }
 
 // serve answers what comes on a connection too many.
