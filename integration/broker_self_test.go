@@ -3,6 +3,7 @@ package integration
 import "testing"
 
 func TestTheBrokerKeepsItsAddressOverARestart(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	address := b.proxy.Listen
 	if !listens(address) {

@@ -74,7 +74,6 @@ func newBrokerOf(t testing.TB, k kindOfBroker) *broker {
 type command struct {
 	title, path, address string
 	args, env            []string
-	endsWith             int // exit status after SIGTERM
 	p                    *process
 }
 
@@ -87,7 +86,7 @@ func (c *command) start(t testing.TB) string {
 	return c.address
 }
 
-func (c *command) stop(t testing.TB) { t.Helper(); c.p.stopWith(t, c.endsWith) }
+func (c *command) stop(t testing.TB) { t.Helper(); c.p.end(t) }
 
 func write(t testing.TB, file, text string) {
 	t.Helper()
@@ -110,7 +109,7 @@ func newNATS(t testing.TB, path string) runner {
 	dir, address := t.TempDir(), freeAddress(t)
 	write(t, dir+"/nats.conf", fmt.Sprintf("listen: \"127.0.0.1:-1\"\nserver_name: test\njetstream { store_dir: %q }\nmqtt { host: 127.0.0.1, port: %s }\n",
 		dir+"/js", port(t, address)))
-	return &command{title: "nats-server", path: path, address: address, args: []string{"-c", dir + "/nats.conf"}, endsWith: 1}
+	return &command{title: "nats-server", path: path, address: address, args: []string{"-c", dir + "/nats.conf"}}
 }
 
 func newEjabberd(t testing.TB, beam string) runner {

@@ -16,6 +16,7 @@ func (b *bridge) dataDir() string { return filepath.Join(filepath.Dir(b.config),
 // TestADataDirectoryThatCannotBeUsedSaysWhy starts the bridge on directories
 // that are damaged, written by a newer program, read-only, or in use.
 func TestADataDirectoryThatCannotBeUsedSaysWhy(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newPlatform(t)
 	br := newBridge(t, b, s.webSocket(s.address), "")
@@ -82,6 +83,7 @@ func refuses(t *testing.T, config string, words ...string) {
 // TestAFullDiskLosesNothing fills the disk under the bridge: values go on to
 // the platform, and what cannot stays with the broker, over a kill too.
 func TestAFullDiskLosesNothing(t *testing.T) {
+	t.Parallel()
 	dir := smallDisk(t, "24m")
 	b := newBroker(t)
 	s := newPlatform(t)

@@ -11,6 +11,7 @@ import (
 // TestAnHTTPAgentMadeForTheEdgeMicroServer goes the whole way of an agent that
 // registers at LocalEms: it is called, dies, comes back, and outlives the bridge.
 func TestAnHTTPAgentMadeForTheEdgeMicroServer(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newPlatform(t)
 	rest := freeAddress(t)

@@ -30,6 +30,7 @@ func exampleProfiles(t *testing.T, name string) string {
 // TestSmallBinaryDevices goes the whole way with the examples: LoRaWAN, Modbus
 // registers, CBOR and MessagePack, all on one bridge.
 func TestSmallBinaryDevices(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newPlatform(t)
 	var profiles strings.Builder

@@ -9,6 +9,7 @@ import (
 // TestESPHome has both presets, whose announcements are both of one simulated node:
 // there is one Thing.
 func TestESPHome(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newPlatform(t)
 	br := newBridge(t, b, s.webSocket(s.address), "profiles: [{preset: homeassistant}, {preset: esphome}]\n")

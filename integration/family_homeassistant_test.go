@@ -9,6 +9,7 @@ import (
 // TestHomeAssistant goes the whole way with two simulated pumps: one announces
 // itself as a device, the other component by component.
 func TestHomeAssistant(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newPlatform(t)
 	br := newBridge(t, b, s.webSocket(s.address), "profiles: [{preset: homeassistant}]\n")

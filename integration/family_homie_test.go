@@ -23,6 +23,7 @@ func (a answer) ok(t *testing.T) {
 // preset: presses with a valve each, and an input module that describes itself
 // in some 280 messages.
 func TestHomie(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newPlatform(t)
 	br := newBridge(t, b, s.webSocket(s.address), "profiles: [{preset: homie}]\n")

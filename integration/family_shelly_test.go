@@ -10,6 +10,7 @@ import (
 
 // TestShelly goes the whole way with simulated devices of the second generation.
 func TestShelly(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newPlatform(t)
 	br := newBridge(t, b, s.webSocket(s.address), "profiles: [{preset: shelly}, {preset: shelly-gen1}]\n")
@@ -60,6 +61,7 @@ func TestShelly(t *testing.T) {
 // TestShellyGen1 does so with devices of the first generation, which the bridge
 // must ask to announce themselves: they were there before it.
 func TestShellyGen1(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newPlatform(t)
 	sim := start(t, "simulate devices", binary, "simulate", "devices", "--broker", b.url(), "--family", "shelly-gen1",

@@ -12,6 +12,7 @@ const sparkplugProfile = "profiles: [{preset: sparkplug-b, with: {host_id: plant
 
 // TestSparkplug goes the whole way with a simulated edge node and three devices.
 func TestSparkplug(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newPlatform(t)
 	br := newBridge(t, b, s.webSocket(s.address), sparkplugProfile)

@@ -10,6 +10,7 @@ import (
 
 // TestTasmota goes the whole way with simulated plugs.
 func TestTasmota(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newPlatform(t)
 	br := newBridge(t, b, s.webSocket(s.address), "profiles: [{preset: tasmota}]\n")

@@ -10,6 +10,7 @@ import (
 // TestZigbee2MQTT goes the whole way with the family's simulated devices: a lamp,
 // a door sensor, and a valve that is stuck.
 func TestZigbee2MQTT(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newPlatform(t)
 	br := newBridge(t, b, s.webSocket(s.address), "profiles: [{preset: zigbee2mqtt}]\n")

@@ -222,6 +222,7 @@ func calls(m *matrix) string {
 // TestBrokers tries each broker that is installed, and compares what it finds
 // with the table of docs/brokers.md.
 func TestBrokers(t *testing.T) {
+	t.Parallel()
 	said := brokersPage(t)
 	for _, k := range kindsOfBroker {
 		t.Run(k.name, func(t *testing.T) {
@@ -237,7 +238,7 @@ func TestBrokers(t *testing.T) {
 				cell, ok := said[row.name][k.name]
 				if !ok {
 					t.Errorf("docs/brokers.md does not say of %s whether %s", k.name, row.name)
-				} else if strings.HasPrefix(cell, "yes") != (why == "") {
+				} else if !strings.HasPrefix(cell, "mostly") && strings.HasPrefix(cell, "yes") != (why == "") {
 					t.Errorf("%s: docs/brokers.md says %q, and it was %q", row.name, cell, why)
 				}
 			}

@@ -28,6 +28,7 @@ const acmeProfile = `profiles:
 // TestDevicesOnABroker goes the whole way from a device's announcement to the
 // platform's REST and back.
 func TestDevicesOnABroker(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newPlatform(t)
 	br := newBridge(t, b, s.webSocket(s.address), acmeProfile)

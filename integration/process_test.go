@@ -152,11 +152,13 @@ func (p *process) kill() {
 // stop asks it to end with SIGTERM and wants it to end well in time.
 func (p *process) stop(t testing.TB) {
 	t.Helper()
-	p.stopWith(t, 0)
+	if got := p.end(t); got != 0 {
+		t.Fatalf("%s ended with %v, exit status %d; want 0:\n%s", p.name, p.err, got, p.tail())
+	}
 }
 
-// stopWith is stop for a program that ends with another exit status.
-func (p *process) stopWith(t testing.TB, status int) {
+// end asks it to end with SIGTERM, wants it to do so in time, and gives its exit status.
+func (p *process) end(t testing.TB) int {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatalf("stop %s: %v", p.name, err)
@@ -166,9 +168,7 @@ func (p *process) stopWith(t testing.TB, status int) {
 	case <-time.After(stopWait):
 		t.Fatalf("%s has not ended %v after SIGTERM", p.name, stopWait)
 	}
-	if got := p.cmd.ProcessState.ExitCode(); got != status {
-		t.Fatalf("%s ended with %v, exit status %d; want %d:\n%s", p.name, p.err, got, status, p.tail())
-	}
+	return p.cmd.ProcessState.ExitCode()
 }
 
 func (p *process) ended() bool {

@@ -265,6 +265,7 @@ func TestManyReloadsLeaveTheProcessAsItWas(t *testing.T) {
 // TestAChangedFileIsTakenHoweverItIsChanged edits the file of a running bridge as
 // people and tools do.
 func TestAChangedFileIsTakenHoweverItIsChanged(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newPlatform(t)
 	br := newBridge(t, b, s.webSocket(s.address), "log: {level: info}\n")

@@ -22,6 +22,7 @@ const sleeperProfile = `profiles:
 // TestAWriteToASleepingDeviceOutlivesAKill kills the bridge at once after each
 // SUCCESS that it gave for a write to a device that sleeps.
 func TestAWriteToASleepingDeviceOutlivesAKill(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newPlatform(t)
 	d := newDevice(t, b, "sleeper")

@@ -17,6 +17,7 @@ import (
 // look at in the host application is looked at on the platform: stale is what is
 // not connected there.
 func TestSparkplugConformance(t *testing.T) {
+	t.Parallel()
 	b := newBroker(t)
 	s := newPlatform(t)
 	taps := newTap(t, b.proxy.Listen)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -276,6 +277,8 @@ func (c *conn) tend() {
 		case <-c.closed:
 			return
 		case <-c.ackDue:
+			// What the messages set going, an answer to the platform above all, goes first.
+			runtime.Gosched()
 			c.flushAcks()
 		case now := <-ticker.C:
 			limit := now.Add(-2 * every).UnixNano()
