@@ -49,6 +49,7 @@ type Options struct {
 	Timeout     time.Duration // for the platform's answer (30s)
 	InFlight    int           // requests at a time (256)
 	BodyBytes   int64         // of all bodies at a time (64 MiB, and never less than one body)
+	Cells       int64         // of the tables of all requests at a time (2,000,000, and never less than one may have)
 	Connections int           // at a time (512)
 	StopTimeout time.Duration // (3s)
 }
@@ -59,6 +60,7 @@ func (o *Options) fill() {
 	setDefault(&o.InFlight, 256)
 	setDefault(&o.BodyBytes, 64<<20)
 	o.BodyBytes = max(o.BodyBytes, int64(o.MaxMessage))
+	setDefault(&o.Cells, 2_000_000)
 	setDefault(&o.Connections, 512)
 	setDefault(&o.StopTimeout, 3*time.Second)
 	if o.Logger == nil {
@@ -89,7 +91,13 @@ type REST struct {
 }
 
 // load is what is under way, also by handlers that serve no more.
-type load struct{ inFlight, bodies atomic.Int64 }
+type load struct {
+	inFlight, bodies, cells atomic.Int64
+	reading                 chan struct{} // has room for those that are made into tables at the moment
+}
+
+// readers is how many bodies are made into tables at once.
+const readers = 4
 
 // New checks o and makes a REST that does nothing until Listen or Run.
 func New(o Options) (*REST, error) {
@@ -102,7 +110,7 @@ func New(o Options) (*REST, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rest: %w", err)
 	}
-	r := &REST{opt: o, metrics: o.Metrics, episodes: newEpisodes(o.Logger), load: &load{}}
+	r := &REST{opt: o, metrics: o.Metrics, episodes: newEpisodes(o.Logger), load: &load{reading: make(chan struct{}, readers)}}
 	if r.metrics == nil {
 		if r.metrics, err = NewMetrics(nil); err != nil {
 			return nil, fmt.Errorf("rest: %w", err)

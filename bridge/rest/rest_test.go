@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -279,6 +280,33 @@ func TestACallerThatLeavesKeepsItsPlaceUntilThePlatformIsDone(t *testing.T) {
 	release()
 	await(t, "its place is free", func() bool { return w.rest.load.inFlight.Load() == 0 })
 	w.want(200, "", "GET", pump+"Properties/note", "")
+}
+
+// A body of 20 KB makes a table of 400,000 cells.
+func TestTablesAreBoundedTogether(t *testing.T) {
+	w := begin(t, func(o *Options) { o.Cells = 1 })
+	table := func(columns, rows int) string {
+		var b strings.Builder
+		for i := range columns {
+			fmt.Fprintf(&b, `,"c%d":1`, i)
+		}
+		return `{"x":[{` + b.String()[1:] + "}" + strings.Repeat(",{}", rows-1) + "]}"
+	}
+	held := make(chan struct{})
+	go func() {
+		defer close(held)
+		w.want(200, "held", "POST", pump+"Services/Hold", table(1000, 400))
+	}()
+	release := <-w.device.held
+	if got := w.rest.load.cells.Load(); got != 400_001 {
+		t.Errorf("%d cells count as under way; want 400001", got)
+	}
+	w.want(503, "cells", "POST", pump+"Services/Add", table(1000, 200))
+	w.want(200, "", "POST", pump+"Services/Add", `{"a":1,"b":2}`)
+	release()
+	<-held
+	await(t, "its room is free", func() bool { return w.rest.load.cells.Load() == 0 })
+	w.want(200, "", "POST", pump+"Services/Add", table(1000, 200))
 }
 
 func TestBodiesAreBoundedTogether(t *testing.T) {

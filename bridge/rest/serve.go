@@ -159,15 +159,50 @@ func (r *REST) params(w http.ResponseWriter, q *http.Request, slot *slot, method
 	if bad == nil && target.Characteristic == alwayson.Properties {
 		return restjson.Content(object), true
 	}
-	var params *alwayson.InfoTable
 	if bad == nil {
-		params, bad = restjson.Params(object, nil)
+		// A short body can hold a large table, so that few are read at once.
+		select {
+		case r.load.reading <- struct{}{}:
+		case <-q.Context().Done():
+			setOutcome(w, outcomeGone)
+			return nil, false
+		}
+		defer func() { <-r.load.reading }()
+		var params *alwayson.InfoTable
+		if params, bad = restjson.Params(object, nil); bad == nil {
+			return params, r.roomFor(w, q, slot, params)
+		}
 	}
-	if bad != nil {
-		r.refuse(w, q, outcomeInvalid, bad.Status, bad.Text)
-		return nil, false
+	r.refuse(w, q, outcomeInvalid, bad.Status, bad.Text)
+	return nil, false
+}
+
+// roomFor counts the cells of the request's tables; false: there are too many at
+// the moment, and the answer is written.
+func (r *REST) roomFor(w http.ResponseWriter, q *http.Request, slot *slot, params *alwayson.InfoTable) bool {
+	slot.cells = cells(params)
+	if r.load.cells.Add(slot.cells) <= max(r.opt.Cells, alwayson.DefaultCells) {
+		return true
 	}
-	return params, true
+	r.full(w, q, "too many cells of tables are under way already")
+	return false
+}
+
+// cells is how many cells a table has, with those of the tables in it.
+func cells(t *alwayson.InfoTable) int64 {
+	if t == nil {
+		return 0
+	}
+	n := int64(t.Len()) * int64(len(t.Fields))
+	for j := range t.Fields {
+		if f := t.Fields[j].Type; f != alwayson.TypeInfoTable && f != alwayson.TypeVariant {
+			continue
+		}
+		for i := range t.Rows {
+			n += cells(t.At(i, j).Unwrap().Table())
+		}
+	}
+	return n
 }
 
 // slot is a request's place among those in flight. It is free again when nobody
@@ -176,6 +211,7 @@ type slot struct {
 	rest  *REST
 	held  atomic.Int32
 	bytes int64 // of its body, at most
+	cells int64 // of its tables
 }
 
 func (r *REST) enter() *slot {
@@ -194,6 +230,7 @@ func (s *slot) keep() { s.held.Add(1) }
 func (s *slot) leave() {
 	if s.held.Add(-1) == 0 {
 		s.rest.load.bodies.Add(-s.bytes)
+		s.rest.load.cells.Add(-s.cells)
 		s.rest.load.inFlight.Add(-1)
 		s.rest.metrics.inFlight.Add(-1)
 	}
