@@ -14,9 +14,13 @@ type served struct {
 	s        *session
 	h        alwayson.Header
 	thing    string // that it is for, as busy has it
+	cells    int    // of its tables, if they are many
 	timer    timer
 	answered atomic.Bool
 }
+
+// fewCells is what a request's tables may always have.
+const fewCells = 500
 
 // accept enters a request among those being served and hands it over, or says
 // that there are too many.
@@ -26,6 +30,9 @@ func (s *session) accept(h alwayson.Header, req *alwayson.Request) {
 		return
 	}
 	q := &served{s: s, h: h, thing: strings.ToLower(req.Entity)}
+	if n := req.Params.Cells(); n > fewCells {
+		q.cells = n
+	}
 	if refusal := s.enter(q); refusal != "" {
 		s.reply(h, alwayson.Fail(alwayson.ServiceUnavailable, refusal))
 		return
@@ -43,7 +50,10 @@ func (s *session) enter(q *served) (refusal string) {
 		return fmt.Sprintf("the bridge is busy: %d requests are being served", s.opt.MaxServing)
 	case s.busy[q.thing] >= s.opt.MaxServingThing:
 		return fmt.Sprintf("the bridge is busy: %d requests for this Thing are being served", s.opt.MaxServingThing)
+	case q.cells > 0 && s.cells > 0 && s.cells+q.cells > s.opt.MaxServingCells:
+		return fmt.Sprintf("the bridge is busy: the tables of the requests being served have %d cells", s.cells)
 	case !s.dead:
+		s.cells += q.cells
 		s.serving[q] = struct{}{}
 		s.busy[q.thing]++
 	}
@@ -58,6 +68,7 @@ func (s *session) exit(q *served) {
 		return
 	}
 	delete(s.serving, q)
+	s.cells -= q.cells
 	if s.busy[q.thing]--; s.busy[q.thing] == 0 {
 		delete(s.busy, q.thing)
 	}

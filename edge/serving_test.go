@@ -101,6 +101,48 @@ func TestTooManyRequestsAreRefusedAtOnce(t *testing.T) {
 	})
 }
 
+func TestTheTablesOfRequestsAreBoundedTogether(t *testing.T) {
+	bubble(t, func(t *testing.T, p *peer) {
+		var mu sync.Mutex
+		var waiting []func(*alwayson.Response)
+		h := &recorder{onRequest: func(_ string, _ alwayson.Code, _ *alwayson.Request, respond func(*alwayson.Response)) {
+			mu.Lock()
+			defer mu.Unlock()
+			waiting = append(waiting, respond)
+		}}
+		c := p.start(h, func(o *Options) { o.MaxServingCells = 3000 })
+		c.Want("a")
+		pass(time.Millisecond)
+		ask := func(rows int) bool {
+			req := service("a", "S")
+			table := &alwayson.InfoTable{Fields: []alwayson.Field{{Name: "n", Type: alwayson.TypeNumber}}}
+			for range rows {
+				table.Rows = append(table.Rows, []alwayson.Value{alwayson.NewNumber(1)})
+			}
+			req.Params = alwayson.OneRow(alwayson.Named{Name: "in", Value: alwayson.NewTable(table)})
+			id := p.last().ask(alwayson.Post, req)
+			pass(time.Millisecond)
+			return len(p.last().got(id)) == 0
+		}
+		for i, try := range []struct {
+			rows  int
+			taken bool
+		}{{1600, true}, {1300, true}, {700, false}, {300, true}} {
+			if ask(try.rows) != try.taken {
+				t.Errorf("request %d, of %d rows: taken %v", i, try.rows, !try.taken)
+			}
+		}
+		mu.Lock()
+		first := waiting[0]
+		mu.Unlock()
+		first(alwayson.OK(alwayson.Value{}))
+		pass(time.Millisecond)
+		if !ask(700) {
+			t.Error("there is no room after an answer")
+		}
+	})
+}
+
 func TestAFloodForOneThingLeavesRoomForTheOthers(t *testing.T) {
 	bubble(t, func(t *testing.T, p *peer) {
 		h := &recorder{onRequest: func(string, alwayson.Code, *alwayson.Request, func(*alwayson.Response)) {}}

@@ -61,6 +61,7 @@ type session struct {
 	calls   map[uint32]*call
 	serving map[*served]struct{}
 	busy    map[string]int // how many of serving are for a Thing
+	cells   int            // of the large tables of serving
 }
 
 // idSource counts request ids over all sessions of a client.

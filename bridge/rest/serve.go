@@ -180,29 +180,12 @@ func (r *REST) params(w http.ResponseWriter, q *http.Request, slot *slot, method
 // roomFor counts the cells of the request's tables; false: there are too many at
 // the moment, and the answer is written.
 func (r *REST) roomFor(w http.ResponseWriter, q *http.Request, slot *slot, params *alwayson.InfoTable) bool {
-	slot.cells = cells(params)
+	slot.cells = int64(params.Cells())
 	if r.load.cells.Add(slot.cells) <= max(r.opt.Cells, alwayson.DefaultCells) {
 		return true
 	}
 	r.full(w, q, "too many cells of tables are under way already")
 	return false
-}
-
-// cells is how many cells a table has, with those of the tables in it.
-func cells(t *alwayson.InfoTable) int64 {
-	if t == nil {
-		return 0
-	}
-	n := int64(t.Len()) * int64(len(t.Fields))
-	for j := range t.Fields {
-		if f := t.Fields[j].Type; f != alwayson.TypeInfoTable && f != alwayson.TypeVariant {
-			continue
-		}
-		for i := range t.Rows {
-			n += cells(t.At(i, j).Unwrap().Table())
-		}
-	}
-	return n
 }
 
 // slot is a request's place among those in flight. It is free again when nobody

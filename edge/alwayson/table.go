@@ -36,6 +36,24 @@ func (t *InfoTable) Len() int {
 	return len(t.Rows)
 }
 
+// Cells returns how many cells the table has, rows times columns, with those of
+// the tables in it, which may stand in fields of INFOTABLE and VARIANT. 0 for a nil table.
+func (t *InfoTable) Cells() int {
+	if t == nil {
+		return 0
+	}
+	n := len(t.Rows) * len(t.Fields)
+	for j := range t.Fields {
+		if f := t.Fields[j].Type; f != TypeInfoTable && f != TypeVariant {
+			continue
+		}
+		for i := range t.Rows {
+			n += t.At(i, j).Unwrap().Table().Cells()
+		}
+	}
+	return n
+}
+
 // Equal reports whether both tables have equal fields and equal rows in the
 // same order. A missing cell equals NOTHING. A nil table equals only a nil table.
 func (t *InfoTable) Equal(o *InfoTable) bool {
