@@ -5,6 +5,7 @@ GOFLAGS  += -trimpath
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 1m
 BENCH    ?= .
+COUNT    ?= 1
 KILLS    ?= 100
 MINUTES  ?= 30
 DEMO     ?=
@@ -35,8 +36,11 @@ fuzz: ## every fuzz target for FUZZTIME (1m)
 bench: ## calls, values, cold starts, memory beside their limits: one table; FULL=1 for all of it
 	go run ./integration/bench $(if $(FULL),-full)
 
-microbench: ## Go benchmarks of the packages, BENCH=regexp
-	go test -run '^$$' -bench '$(BENCH)' -benchmem $(filter-out %/integration/bench,$(shell go list ./...))
+microbench: ## Go benchmarks of the packages, BENCH=regexp, COUNT=6 of each, summed up by benchstat
+	@mkdir -p bin/tools
+	go build -C .ci/tools -o $(CURDIR)/bin/tools/benchstat golang.org/x/perf/cmd/benchstat
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(filter-out %/integration/bench,$(shell go list ./...)) > bin/microbench.txt || (cat bin/microbench.txt; exit 1)
+	bin/tools/benchstat bin/microbench.txt
 
 licenses: ## the licences of all dependencies, into docs/licenses.md
 	deployments/licenses/licenses.sh list > docs/licenses.md

@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 var onlyIn = map[string][]string{
 	"github.com/eclipse/paho.mqtt.golang": {"bridge/mqttbus", "bridge/devicesim", "integration/bench"},
 	"github.com/mochi-mqtt/server/v2":     {"bridge/mqttbus/broker"},
-	"github.com/gorilla/websocket":        {"edge", "edge/simulator", "bridge/mqttbus"}, // the last for MQTT over WebSocket
+	"github.com/gorilla/websocket":        {"edge", "edge/simulator", "bridge/mqttbus", "integration/bench"}, // the third for MQTT over WebSocket
 	"go.etcd.io/bbolt":                    {"bridge/store", "bridge/store/boltfile", "bridge/outbox"},
 	"github.com/expr-lang/expr":           {"mapping"},
 	"github.com/spf13/viper":              {"config"},
