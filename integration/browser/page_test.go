@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"thingbridge/edge/simulator"
 )
@@ -148,6 +150,60 @@ func TestThePageFitsItsReader(t *testing.T) {
 	t.Log("where calls are off, the page says which key lets them")
 	b.do(chromedp.Navigate(r.url + "/#/things/pump-02"))
 	b.sees(".service", "console.allow_calls: true")
+	b.noFaults()
+}
+
+// TestTenThousandThingsDoNotMakeItSlow opens the views beside 10,000 Things. How
+// long each takes is logged; what it shows and how much of it is judged.
+func TestTenThousandThingsDoNotMakeItSlow(t *testing.T) {
+	browser(t)
+	r := newRig(t, "", simulator.Options{})
+	const things = 10_000
+	var last mqtt.Token
+	for i := range things {
+		name := fmt.Sprintf("things/pump-%05d", i)
+		r.devices.Publish(name+"/announce", 1, true, `{"properties": {"temp": "NUMBER", "running": "BOOLEAN"}, "services": {"Reset": {}}}`)
+		last = r.devices.Publish(name+"/properties/temp", 1, false, fmt.Sprint(i))
+	}
+	r.wait(last)
+	b := newTab(t)
+	b.open(r.url)
+	b.sees(".cards", "10,000")
+	timed := func(what string, do func()) {
+		began := time.Now()
+		do()
+		t.Logf("%s: %v", what, time.Since(began).Round(time.Millisecond))
+	}
+	timed("the overview, loaded anew", func() {
+		b.do(chromedp.Reload())
+		b.sees(".cards", "10,000")
+	})
+	timed("the list", func() {
+		b.click("#nav a", "Things")
+		b.sees(".pager", "1 to 100 of 10,000")
+	})
+	timed("its last page", func() {
+		b.do(chromedp.Navigate(r.url + "/#/things?page=99"))
+		b.sees("tbody a", "pump-09999")
+	})
+	timed("a search", func() {
+		b.typeInto("search", "pump-0777")
+		b.sees(".pager", "1 to 10 of 10")
+	})
+	timed("one Thing", func() {
+		b.click("tbody a", "pump-07770")
+		b.sees("h1", "pump-07770")
+	})
+	timed("a new value of it", func() {
+		r.send("things/pump-07770/properties/temp", "99.25")
+		b.sees("tr", "99.25")
+	})
+	b.do(chromedp.Navigate(r.url + "/#/things"))
+	b.sees(".pager", "of 10,000")
+	if nodes := value[int](b, "document.querySelectorAll('*').length"); nodes > 5000 {
+		t.Errorf("the list has %d elements", nodes)
+	}
+	b.shot("things-10000")
 	b.noFaults()
 }
 
