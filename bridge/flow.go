@@ -71,9 +71,10 @@ type scheduler struct {
 }
 
 const (
-	pushBytes = 32 << 20  // in flight over all Things
-	pushBody  = 256 << 10 // one push, at most
-	pushUnits = 512       // records looked at for one push
+	pushBytes  = 32 << 20  // in flight over all Things, in memory
+	pushWeight = 4 << 20   // one push, if it holds more than one value
+	pushBody   = 256 << 10 // the same on the wire, at most
+	pushUnits  = 512       // records looked at for one push
 )
 
 func newScheduler(b *Bridge) *scheduler {

@@ -103,7 +103,7 @@ func (s *scheduler) ended(p *push) {
 	}
 	s.mu.Lock()
 	s.inFlight.Add(-1)
-	s.bytes -= p.size
+	s.bytes -= p.weight
 	f.failed = v == again || v == absent
 	s.mu.Unlock()
 	s.release(f, v == delivered || v == bad)

@@ -33,10 +33,11 @@ type push struct {
 	vals    []alwayson.PropertyValue
 	event   *mapping.Event
 	seen    []alwayson.PropertyValue // values that came to nothing by their push type
-	size    int
-	records int    // that are done
-	doneSeq uint64 // records up to here are out
-	partSeq uint64 // and of this one partUnit units
+	size    int                      // encoded
+	weight  int                      // in memory, of all that it holds
+	records int                      // that are done
+	doneSeq uint64                   // records up to here are out
+	partSeq uint64                   // and of this one partUnit units
 	partTo  int
 	undo    []undo
 	fate    string      // of the unit that was taken last
@@ -44,6 +45,13 @@ type push struct {
 	started time.Time
 	resp    *alwayson.Response
 	err     error
+}
+
+func (u *unit) weight() int {
+	if u.event == nil {
+		return sizeOf(&u.value)
+	}
+	return sizeOf(&alwayson.PropertyValue{Name: u.event.Name, Value: alwayson.NewTable(u.event.Data)})
 }
 
 // undo is a filter as it was before the push, for a push that failed: its
@@ -228,10 +236,15 @@ func (f *flow) propertyName(name []byte) string {
 // take decides on one unit. It reports false when the push must go out first.
 func (s *scheduler) take(p *push, u *unit, body int) bool {
 	p.fate = fateSent
+	weight := u.weight()
+	if p.weight > 0 && p.weight+weight > pushWeight {
+		return false
+	}
 	if u.event != nil {
 		if len(p.vals) > 0 {
 			return false
 		}
+		p.weight += weight
 		p.event = u.event
 		return true
 	}
@@ -246,6 +259,7 @@ func (s *scheduler) take(p *push, u *unit, body int) bool {
 	if len(p.vals) > 0 && (p.size+size > body || (f.limit > 0 && len(p.vals) >= f.limit)) {
 		return false
 	}
+	p.weight += weight
 	p.remember(i)
 	if !f.filters[i].Decide(f.subs.list[i], u.value) {
 		s.b.metrics.value("filtered", 1)
@@ -332,7 +346,7 @@ func (s *scheduler) start(p *push) {
 	s.mu.Lock()
 	s.inFlight.Add(1)
 	s.unanswered++
-	s.bytes += p.size
+	s.bytes += p.weight
 	if s.stalled.IsZero() {
 		s.stalled = p.started
 	}

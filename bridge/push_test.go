@@ -43,6 +43,55 @@ func TestOnePoisonedValueCostsOnlyItself(t *testing.T) {
 	})
 }
 
+// A table that is short on the wire can be large in memory, where it stays until
+// the platform has answered.
+func TestPushesInFlightAreBoundedByWhatTheyTakeInMemory(t *testing.T) {
+	model := map[string][]alwayson.Subscription{}
+	for i := range 8 {
+		model[fmt.Sprintf("t%d", i)] = subs("v")
+	}
+	bubble(t, model, func(r *rig) {
+		r.platform.manual = true
+		for thing := range model {
+			r.retained("things/"+thing+"/announce", "{}")
+			r.live("things/"+thing+"/properties/v", table(600)) // 12 MB
+		}
+		if n := len(r.platform.waiting); n != 3 {
+			t.Errorf("%d pushes are in flight, want 3: over 32 MiB", n)
+		}
+		for len(r.platform.waiting) > 0 {
+			r.platform.answer(t, alwayson.OK(alwayson.Value{}), nil)
+			synctest.Wait()
+		}
+		if n := len(r.platform.got()); n != 8 {
+			t.Errorf("%d values came, want 8", n)
+		}
+	})
+}
+
+func TestValuesThatAreFilteredDoNotPileUpInAPush(t *testing.T) {
+	model := map[string][]alwayson.Subscription{"pump-1": {{EdgeName: "v", Push: alwayson.PushValue}, {EdgeName: "temp", Push: alwayson.PushAlways}}}
+	bubble(t, model, func(r *rig) {
+		r.retained(announce, "{}")
+		r.platform.manual = true
+		r.live(properties, `{"temp":1}`)
+		for range 20 {
+			r.live(properties+"/v", table(40)) // 0.8 MB
+		}
+		r.live(properties, `{"temp":2}`)
+		for len(r.platform.waiting) > 0 {
+			r.platform.answer(t, alwayson.OK(alwayson.Value{}), nil)
+			synctest.Wait()
+		}
+		if got := r.platform.got(); len(got) != 3 || got[0] != "pump-1.temp=1" || got[2] != "pump-1.temp=2" {
+			t.Errorf("the platform got %d values, want temp, one table, temp", len(got))
+		}
+		if d, _ := r.b.Thing("pump-1"); d.QueuedRecords != 0 {
+			t.Errorf("%d records are left", d.QueuedRecords)
+		}
+	})
+}
+
 func TestAnEventThatThePlatformDoesNotKnowHoldsUpNothing(t *testing.T) {
 	bubble(t, pump("temp"), func(r *rig) {
 		r.platform.judge = func(req *alwayson.Request) (*alwayson.Response, error) {

@@ -181,6 +181,32 @@ func TestAThingWhoseValuesAreNotTakenCountsAsNotBound(t *testing.T) {
 	}
 }
 
+// table is JSON of a table with rows times 500 cells, of which few say anything.
+func table(rows int) string {
+	var b strings.Builder
+	b.WriteString("[{")
+	for i := range 499 {
+		fmt.Fprintf(&b, `"c%d":1,`, i)
+	}
+	return b.String() + `"a":1}` + strings.Repeat(`,{"a":1}`, rows-1) + "]"
+}
+
+func TestLastKnownTablesAreBoundedByWhatTheyTakeInMemory(t *testing.T) {
+	bubble(t, pump(), func(r *rig) {
+		r.retained(announce, "{}")
+		for i := range 6 {
+			r.live(fmt.Sprintf("%s/p%d", properties, i), table(200))
+		}
+		cells := 0
+		for _, v := range r.b.CurrentValues("pump-1") {
+			cells += v.Value.Table().Cells()
+		}
+		if cells != 400_000 {
+			t.Errorf("%d cells are kept of 600,000, want 400,000: 16 MiB", cells)
+		}
+	})
+}
+
 func TestLastKnownValuesAreBoundedInBytes(t *testing.T) {
 	bubble(t, pump(), func(r *rig) {
 		r.retained(announce, "{}")

@@ -44,7 +44,7 @@ type thing struct {
 	counted   stateNumber // in the Bridge's tally; scheduler.mu guards it too
 
 	known    []known // last values, sorted by name
-	knownLen int     // encoded, together
+	knownLen int     // in bytes, together
 	missing  map[string]uint64
 	problems *problemRing
 
@@ -176,9 +176,9 @@ func (t *thing) learnLocked(v *alwayson.PropertyValue, now time.Time) *known {
 	i, ok := slices.BinarySearchFunc(t.known, v.Name, func(k known, name string) int { return strings.Compare(k.Name, name) })
 	before := 0
 	if ok {
-		before = t.known[i].EncodedSize()
+		before = sizeOf(&t.known[i].PropertyValue)
 	}
-	size := v.EncodedSize()
+	size := sizeOf(v)
 	if !ok && len(t.known) >= maxKnown || t.knownLen-before+size > maxKnownLen {
 		if ok {
 			t.known = slices.Delete(t.known, i, i+1)
@@ -195,7 +195,15 @@ func (t *thing) learnLocked(v *alwayson.PropertyValue, now time.Time) *known {
 	return k
 }
 
-// maxKnownLen bounds the last values of one Thing, in bytes as they are encoded.
+// sizeOf is what a value takes in memory: about its encoding, but each cell of a
+// table, which can be one byte there, as much as a value does.
+func sizeOf(v *alwayson.PropertyValue) int {
+	return v.EncodedSize() + cellBytes*v.Value.Unwrap().Table().Cells()
+}
+
+const cellBytes = 40
+
+// maxKnownLen bounds the last values of one Thing, in bytes.
 const maxKnownLen = 16 << 20
 
 // maxKnown bounds the properties of one Thing whose last value is remembered.

@@ -24,6 +24,18 @@ var errNull = errors.New("null is no value")
 // number for a NUMBER, 2^31 for an INTEGER, infinity) with an error that says
 // what was wanted; nil is refused for every type but NOTHING.
 func Convert(def *alwayson.FieldDefinition, v any) (alwayson.Value, error) {
+	return new(converter).convert(def, v)
+}
+
+// maxCells bounds the tables of one message together, as the wire does those of one of
+// its messages. Every row has a cell for every column, also where the JSON names none,
+// so that a short payload could make more cells than there is memory.
+const maxCells = alwayson.DefaultCells
+
+// converter makes the values of one message.
+type converter struct{ cells int } // of the tables made so far
+
+func (c *converter) convert(def *alwayson.FieldDefinition, v any) (alwayson.Value, error) {
 	if def.Type == alwayson.TypeNothing {
 		return alwayson.Value{}, nil
 	}
@@ -59,12 +71,12 @@ func Convert(def *alwayson.FieldDefinition, v any) (alwayson.Value, error) {
 		b, err := toBytes(v, "an IMAGE as base64")
 		return alwayson.NewImage(b), err
 	case alwayson.TypeInfoTable:
-		t, err := toTable(def, v)
+		t, err := c.table(def, v)
 		return alwayson.NewTable(t), err
 	case alwayson.TypeJSON, alwayson.TypeQuery:
 		return alwayson.NewText(def.Type, string(appendAny(nil, v))), nil
 	case alwayson.TypeVariant:
-		return alwayson.NewVariant(Infer(v)), nil
+		return alwayson.NewVariant(c.infer(v)), nil
 	}
 	if !def.Type.IsText() {
 		return alwayson.Value{}, fmt.Errorf("no value of type %s can be made", def.Type)
@@ -224,10 +236,12 @@ func toText(v any) (string, error) {
 // Infer gives the value its natural type: number NUMBER, text STRING, true and
 // false BOOLEAN, {latitude, longitude[, elevation]} LOCATION, a list of objects
 // INFOTABLE, bytes BLOB, nil NOTHING, anything else JSON.
-func Infer(v any) alwayson.Value {
+func Infer(v any) alwayson.Value { return new(converter).infer(v) }
+
+func (c *converter) infer(v any) alwayson.Value {
 	def := alwayson.FieldDefinition{Type: inferType(v)}
-	out, err := Convert(&def, v)
-	if err != nil && v != nil { // a table of what has no columns in common, an overflow
+	out, err := c.convert(&def, v)
+	if err != nil && v != nil { // a table of what has too little in common, an overflow
 		return alwayson.NewText(alwayson.TypeJSON, string(appendAny(nil, v)))
 	}
 	return out

@@ -54,6 +54,7 @@ type handler struct {
 	format string
 	enc    string
 	read   bool
+	conv   converter
 	levels [8]string
 }
 

@@ -51,7 +51,7 @@ func (h *handler) oneEvent(r *rule, s *scope, st *deviceState) {
 	if d := st.dev.Definitions.Events[name]; d != nil {
 		def = d.Fields
 	}
-	if eff.Data, err = eventTable(data, def); err != nil {
+	if eff.Data, err = h.eventTable(data, def); err != nil {
 		h.reject(thing, r.id, ReasonType, name+": "+err.Error())
 		return
 	}
@@ -99,7 +99,7 @@ func (e *eventRule) object(s *scope) (map[string]any, error) {
 
 // eventTable makes an event's one row: declared fields by their types, others
 // inferred; nil values are left out.
-func eventTable(data map[string]any, def []alwayson.FieldDefinition) (*alwayson.InfoTable, error) {
+func (h *handler) eventTable(data map[string]any, def []alwayson.FieldDefinition) (*alwayson.InfoTable, error) {
 	if len(data) == 0 {
 		return nil, nil
 	}
@@ -119,11 +119,11 @@ func eventTable(data map[string]any, def []alwayson.FieldDefinition) (*alwayson.
 		var value alwayson.Value
 		var err error
 		if field != nil {
-			if value, err = Convert(field, v); err != nil {
+			if value, err = h.conv.convert(field, v); err != nil {
 				return nil, fmt.Errorf("field %q: %w", name, err)
 			}
 		} else {
-			value = Infer(v)
+			value = h.conv.infer(v)
 		}
 		t.Fields = append(t.Fields, alwayson.Field{Name: name, Type: value.Type()})
 		t.Rows[0] = append(t.Rows[0], value)

@@ -374,14 +374,14 @@ func (c *collector) convert(name string, v any, rule *valueRule, s *scope) (alwa
 		}
 	}
 	if def == nil {
-		return c.st.infer(name, v, c.h.e.opt.Limits.DefinitionsPerThing)
+		return c.st.infer(name, v, c.h.e.opt.Limits.DefinitionsPerThing, &c.h.conv)
 	}
 	if rule != nil && def.Type.IsText() && rule.value.ident == "payload" && s.msg.json {
 		if kindOf(v) == "a number" { // as the device wrote it
 			v = strings.TrimSpace(string(s.msg.raw))
 		}
 	}
-	out, err := Convert(def, v)
+	out, err := c.h.conv.convert(def, v)
 	return out, ReasonType, err
 }
 
@@ -394,7 +394,7 @@ func errText(err error) string {
 
 // infer converts a value to the type that the property's first value since
 // the announcement had.
-func (st *deviceState) infer(name string, v any, limit int) (alwayson.Value, Reason, error) {
+func (st *deviceState) infer(name string, v any, limit int, conv *converter) (alwayson.Value, Reason, error) {
 	st.mu.Lock()
 	t, known := st.inferred[name]
 	if !known {
@@ -407,7 +407,7 @@ func (st *deviceState) infer(name string, v any, limit int) (alwayson.Value, Rea
 	}
 	st.mu.Unlock()
 	def := alwayson.FieldDefinition{Type: t}
-	out, err := Convert(&def, v)
+	out, err := conv.convert(&def, v)
 	return out, ReasonType, err
 }
 

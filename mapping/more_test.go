@@ -157,6 +157,33 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// A row has a cell for every column, so that a short list can make a large table.
+func TestTheTablesOfOneMessageAreBoundedTogether(t *testing.T) {
+	wide := func(columns, rows int) string {
+		var b strings.Builder
+		b.WriteString("[{")
+		for i := range columns {
+			fmt.Fprintf(&b, `"c%d":1,`, i)
+		}
+		return b.String() + `"a":1}` + strings.Repeat(`,{"a":1}`, rows-1) + "]"
+	}
+	large := wide(900, 400)
+	for _, tt := range []struct{ name, topic, payload, want string }{
+		{"one value", "things/p/properties/a", wide(900, 1000), "rejected p type: a: an INFOTABLE of 901000 cells"},
+		{"the second value", "things/p/properties", `{"a":` + large + `,"b":` + large + `}`, "rejected p type: b: an INFOTABLE of 360400 cells"},
+		{"a table in a table", "things/p/properties/c", `[{"x":` + large + `,"y":` + large + `}]`, `rejected p type: c: row 0: column "y": an INFOTABLE of 360400 cells`},
+		{"an event", "things/p/events/E", `{"a":` + large + `,"b":` + large + `}`, `rejected p type: E: field "b": an INFOTABLE of 360400 cells`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := newNative(t)
+			put(t, e, "things/p/announce", `{"properties":{"a":"INFOTABLE","b":"INFOTABLE"},"events":{"E":{"fields":{"a":"INFOTABLE","b":"INFOTABLE"}}}}`)
+			if got := show(e.Handle(in(tt.topic, tt.payload), nil)); !strings.Contains(got, tt.want) {
+				t.Errorf("got %.300s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestExplainTellsWhatEachRuleMakesOfAMessage(t *testing.T) {
 	e := engine(t, pump)
 	explain := func(topic, payload string) string {

@@ -11,9 +11,9 @@ import (
 
 const maxColumns = 1_000
 
-// toTable makes an info table from a list of objects. Its columns are the
+// table makes an info table from a list of objects. Its columns are the
 // definition's, or those found in the rows.
-func toTable(def *alwayson.FieldDefinition, v any) (*alwayson.InfoTable, error) {
+func (c *converter) table(def *alwayson.FieldDefinition, v any) (*alwayson.InfoTable, error) {
 	rows, ok := v.([]any)
 	if !ok {
 		return nil, unwanted("an INFOTABLE as a list of objects", v)
@@ -31,12 +31,17 @@ func toTable(def *alwayson.FieldDefinition, v any) (*alwayson.InfoTable, error) 
 	if len(columns) > maxColumns {
 		return nil, fmt.Errorf("an INFOTABLE of %d columns; at most %d are taken", len(columns), maxColumns)
 	}
+	cells := len(objects) * len(columns)
+	if cells > maxCells-c.cells {
+		return nil, fmt.Errorf("an INFOTABLE of %d cells; the tables of one message have at most %d, all together", cells, maxCells)
+	}
+	c.cells += cells
 	t := &alwayson.InfoTable{Fields: make([]alwayson.Field, len(columns)), Rows: make([][]alwayson.Value, len(objects))}
 	for i := range columns {
 		t.Fields[i] = alwayson.Field{Name: columns[i].Name, Description: columns[i].Description, Type: columns[i].Type}
 	}
 	for i, object := range objects {
-		row, err := tableRow(columns, object)
+		row, err := c.row(columns, object)
 		if err != nil {
 			return nil, fmt.Errorf("row %d: %w", i, err)
 		}
@@ -45,10 +50,10 @@ func toTable(def *alwayson.FieldDefinition, v any) (*alwayson.InfoTable, error) 
 	return t, nil
 }
 
-func tableRow(columns []alwayson.FieldDefinition, object map[string]any) ([]alwayson.Value, error) {
+func (c *converter) row(columns []alwayson.FieldDefinition, object map[string]any) ([]alwayson.Value, error) {
 	row := make([]alwayson.Value, len(columns))
 	for i := range columns {
-		v, err := Convert(&columns[i], object[columns[i].Name])
+		v, err := c.convert(&columns[i], object[columns[i].Name])
 		switch {
 		case errors.Is(err, errNull) && columns[i].Required:
 			return nil, fmt.Errorf("column %q is missing", columns[i].Name)
