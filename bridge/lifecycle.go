@@ -51,7 +51,9 @@ func (b *Bridge) unchanged(a *mapping.Announced, r *receipt) bool {
 		b.mu.Unlock()
 		return false
 	}
-	b.sawLocked(t)
+	if !a.Adds {
+		b.sawLocked(t)
+	}
 	was := t.online()
 	if a.Live {
 		t.announcedLiveLocked()
@@ -100,7 +102,9 @@ func (b *Bridge) register(a *mapping.Announced, kept func(error)) {
 	known := b.things[d.Thing] != nil
 	t := b.putLocked(d)
 	t.early = !b.settled && !a.Live && (t.early || !known)
-	b.sawLocked(t)
+	if !a.Adds {
+		b.sawLocked(t)
+	}
 	if a.Live {
 		t.announcedLiveLocked()
 	}
@@ -236,7 +240,7 @@ func (b *Bridge) refuse(a *mapping.Announced, why *refusalError) {
 	b.seen.reject(&mapping.Rejected{Thing: d.Thing, Rule: d.Profile + "/announce", Reason: mapping.Reason(why.reason), Detail: why.text}, "")
 	key := why.reason
 	b.mu.Lock()
-	if t := b.things[d.Thing]; t != nil {
+	if t := b.things[d.Thing]; t != nil && !a.Adds {
 		b.sawLocked(t) // its announcement is there, though it is no good
 	}
 	b.mu.Unlock()

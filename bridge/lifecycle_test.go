@@ -405,3 +405,31 @@ func TestADeviceWhoseAnnouncementSaysOfflineStaysOverAReconnect(t *testing.T) {
 		r.mustState("plug-2", "forgotten")
 	}, profile(t, plugOnline))
 }
+
+const answering = `
+- name: plugs
+  thing: plug-${id}
+  announce:
+    - {topic: "plug/{id}/online"}
+    - {topic: "told/{id}", creates: false, let: {model: payload}}
+`
+
+// An answer is not retained and shows nobody: neither does it keep a Thing whose
+// announcement is gone, nor hide that this is retained.
+func TestADeviceThatAnsweredLeavesWithItsAnnouncement(t *testing.T) {
+	bubble(t, map[string][]alwayson.Subscription{"plug-1": subs(), "plug-2": subs()}, func(r *rig) {
+		for _, id := range []string{"1", "2"} {
+			r.retained("plug/"+id+"/online", "true")
+			r.live("told/"+id, "mk1")
+		}
+		r.mustState("plug-1", bridge.StateReady)
+		r.bus.jobs.add(func() { r.b.BusDown(1, nil) })
+		r.bus.jobs.add(func() { r.b.BusUp(2) })
+		r.live("told/1", "mk2")
+		r.retained("plug/2/online", "true")
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		r.mustState("plug-1", "forgotten")
+		r.mustState("plug-2", bridge.StateReady)
+	}, profile(t, answering))
+}

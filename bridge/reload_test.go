@@ -459,3 +459,13 @@ func TestATopicStaysItsFirstThingsOverAReload(t *testing.T) {
 		}
 	})
 }
+
+func TestADeviceOfWhichOnlyAnswersAreHeardLeavesAtAReload(t *testing.T) {
+	reloading(t, answering, model("plug-1"), func(r *reloader) {
+		r.retained("plug/1/online", "true")
+		r.live("told/1", "mk1")
+		r.mustState("plug-1", bridge.StateReady)
+		r.reload(strings.Replace(answering, "plug/{id}", "plant/plug/{id}", 1))
+		r.mustState("plug-1", "forgotten")
+	})
+}

@@ -105,7 +105,7 @@ func (e *Engine) adoptInto(prof *profile, d *Device) (*Device, error) {
 		name, raw = partName, partRaw
 		parts = append(parts, part)
 	}
-	if len(parts) == 0 {
+	if !makeDevice(parts) {
 		return nil, err
 	}
 	return b.build(name, raw, sortParts(parts))

@@ -145,15 +145,16 @@ func (h *handler) announceOne(r *rule, s *scope, part Part, seen map[string]bool
 	if have := h.e.announced(name, r.prof, raw); have != nil {
 		merged, same := mergeParts(have.Parts, part, r.announce.merge)
 		if same && h.in.Retained {
-			h.dst = append(h.dst, &Announced{Rule: r.id, Device: have})
+			h.dst = append(h.dst, &Announced{Rule: r.id, Device: have, Adds: r.announce.adds})
 			return name
 		}
 		parts = merged
 	} else if r.announce.adds {
+		h.early(r, name, raw, part)
 		return name
 	} else {
 		part.Payload = bytes.Clone(part.Payload)
-		parts = []Part{part}
+		parts = sortParts(append(h.e.earlyParts(r.prof, name, raw), part))
 	}
 	_ = h.finishDevice(r, name, raw, parts) // it has told
 	return name
@@ -210,7 +211,7 @@ func (h *handler) finishDevice(r *rule, name, raw string, parts []Part) error {
 		h.reject(name, r.id, ReasonExpression, err.Error())
 	default:
 		fresh := !h.in.Retained && r.announce.each == nil
-		h.dst = append(h.dst, &Announced{Rule: r.id, Device: dev, Live: fresh && !dev.quiet, Fresh: fresh && r.announce.gather <= 0})
+		h.dst = append(h.dst, &Announced{Rule: r.id, Device: dev, Live: fresh && !dev.quiet, Fresh: fresh && r.announce.gather <= 0, Adds: r.announce.adds})
 	}
 	return err
 }
@@ -241,6 +242,8 @@ func (h *handler) gone(r *rule, s *scope) {
 	switch d := h.e.announced(name, r.prof, raw); {
 	case d != nil && contains(d.Sources, h.in.Topic):
 		h.withoutSource(r, d)
+	case d == nil && r.announce.adds:
+		h.notEarly(r, name, raw)
 	case st == nil:
 		h.dst = append(h.dst, &Left{Rule: r.id, Thing: name, Source: strings.Clone(h.in.Topic)})
 	default:
@@ -252,16 +255,26 @@ func (h *handler) gone(r *rule, s *scope) {
 // no other announced it, else it is announced anew without.
 func (h *handler) withoutSource(r *rule, d *Device) {
 	var rest []Part
-	made := false // by what rests
 	for _, p := range d.Parts {
 		if p.Source != h.in.Topic {
 			rest = append(rest, p)
-			made = made || p.rule == nil || !p.rule.announce.adds
 		}
 	}
-	if !made {
+	if !makeDevice(rest) {
 		h.dst = append(h.dst, &Left{Rule: r.id, Thing: d.Thing, Source: strings.Clone(h.in.Topic)})
 		return
 	}
 	_ = h.finishDevice(r, d.Thing, d.raw, rest) // it has told
+}
+
+// makes reports whether the part makes a device, and does not only tell more of one.
+func (p *Part) makes() bool { return p.rule == nil || !p.rule.announce.adds }
+
+func makeDevice(parts []Part) bool {
+	for i := range parts {
+		if parts[i].makes() {
+			return true
+		}
+	}
+	return false
 }

@@ -38,6 +38,7 @@ type Announced struct {
 	Device *Device
 	Live   bool // the device's own word, delivered with RETAIN 0; never of a list, or where a decoder says that it is another's
 	Fresh  bool // delivered with RETAIN 0, and not of a list: whether it is retained is not known
+	Adds   bool // by a rule with `creates: false`: it does not show that what makes the device still stands
 }
 
 // Left says that a device took its announcement back, or is missing from a

@@ -87,7 +87,7 @@ func (b *builder) build(name, raw string, parts []Part) (*Device, error) {
 	bare := &scope{prof: b.prof, dev: d, reply: b.e.opt.ReplyPrefix}
 	for i := range parts {
 		p := &parts[i]
-		d.Retained = d.Retained && p.Retained
+		d.Retained = d.Retained && (p.Retained || !p.makes())
 		if i == 0 || parts[i-1].Source != p.Source {
 			d.Sources = append(d.Sources, p.Source)
 		}

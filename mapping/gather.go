@@ -86,6 +86,72 @@ func (h *handler) gather(r *rule, name, raw string, part Part, gone bool) {
 	h.dst = append(h.dst, &Gathering{Thing: name, Profile: r.prof.name, After: r.announce.gather})
 }
 
+// early keeps what only tells more of a device until the device is announced, when
+// the broker retains it: brokers deliver what they keep in any order.
+func (h *handler) early(r *rule, name, raw string, part Part) {
+	h.say("it only tells more of a device that has not announced itself")
+	if !part.Retained || h.note != nil {
+		return
+	}
+	h.e.gatherMu.Lock()
+	defer h.e.gatherMu.Unlock()
+	g, known := h.e.gathered[name]
+	if known && (g.prof != r.prof || g.raw != raw) {
+		return // whoever has the name is told when the device announces itself
+	}
+	if !known {
+		g = newGathering(r.prof, raw, nil)
+		if h.e.gathered == nil {
+			h.e.gathered = map[string]*gathering{}
+		}
+		h.e.gathered[name] = g
+	}
+	before, dirty := g.bytes, known && g.dirty
+	if fault := g.set(part, false, h.e.opt.Limits); fault != "" {
+		h.reject(name, r.id, ReasonTooLarge, fault)
+	}
+	g.dirty = dirty
+	h.e.gatherBytes += g.bytes - before
+	h.e.makeRoom(h, name)
+}
+
+// notEarly forgets what early kept of the message's topic.
+func (h *handler) notEarly(r *rule, name, raw string) {
+	if h.note != nil {
+		return
+	}
+	h.e.gatherMu.Lock()
+	defer h.e.gatherMu.Unlock()
+	g := h.e.gathered[name]
+	if g == nil || g.prof != r.prof || g.raw != raw {
+		return
+	}
+	before, dirty := g.bytes, g.dirty
+	g.set(Part{Source: h.in.Topic, rule: r}, true, h.e.opt.Limits)
+	g.dirty = dirty
+	h.e.gatherBytes += g.bytes - before
+	if len(g.parts) == 0 {
+		h.e.dropGathering(name)
+	}
+}
+
+// earlyParts gives what early kept of a device.
+func (e *Engine) earlyParts(prof *profile, name, raw string) []Part {
+	e.gatherMu.Lock()
+	defer e.gatherMu.Unlock()
+	g := e.gathered[name]
+	if g == nil || g.prof != prof || g.raw != raw {
+		return nil
+	}
+	var parts []Part
+	for _, p := range g.parts {
+		if !p.makes() {
+			parts = append(parts, p)
+		}
+	}
+	return parts
+}
+
 // gatherNow announces at once, for Explain.
 func (h *handler) gatherNow(r *rule, name, raw string, base *Device, part Part, gone bool) {
 	h.e.gatherMu.Lock()
@@ -233,7 +299,7 @@ func (h *handler) announceGathered(name string, g *gathering) {
 		parts = append(parts, p)
 	}
 	var err error = errIncomplete
-	if len(parts) > 0 {
+	if makeDevice(parts) {
 		err = h.finishDevice(parts[0].rule, name, g.raw, sortParts(parts))
 	}
 	if err == nil {
