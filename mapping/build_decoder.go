@@ -225,7 +225,7 @@ func (r *rule) member() string {
 	case r.call != nil:
 		return r.call.member()
 	case r.property != nil && r.property.one != nil && r.property.one.name != "":
-		return "property " + r.property.one.name
+		return "property " + PropertyName(r.property.one.name)
 	case r.event != nil && r.event.name != "":
 		return "event " + r.event.name
 	}
@@ -236,7 +236,7 @@ func (c *callRule) member() string {
 	if c.kind == callService {
 		return "service " + c.text
 	}
-	return "property " + c.text
+	return "property " + PropertyName(c.text)
 }
 
 // free gives what o declares and d does not, and the members that both declare.

@@ -52,8 +52,9 @@ func (e *Engine) Write(thing, property string, v alwayson.Value) (*Call, error) 
 		return nil, callError(alwayson.NotFound, "no device has announced the Thing %q", thing)
 	}
 	def := st.dev.Definitions.Properties[property]
-	rule, part := st.find(callWrite, property, def)
-	if def == nil && (rule == nil || st.prof.devices != nil) { // such a decoder tells all that there is
+	own, ours := ownName(property)
+	rule, part := st.find(callWrite, own, def)
+	if !ours || def == nil && (rule == nil || st.prof.devices != nil) { // such a decoder tells all that there is
 		return nil, callError(alwayson.NotFound, "the Thing %q has no property %q", thing, property)
 	}
 	if rule == nil || def != nil && !def.Writable && !rule.name.exact() {
@@ -81,7 +82,7 @@ func (e *Engine) Write(thing, property string, v alwayson.Value) (*Call, error) 
 		}
 	}
 	c := &caller{e: e, st: st, rule: rule, name: property, part: part}
-	c.extra = []binding{{"property", property}, {"value", ToJSON(value)}}
+	c.extra = []binding{{"property", own}, {"value", ToJSON(value)}}
 	call, err := c.call()
 	if err == nil && (rule.either || call.Confirm == ConfirmEcho && !rule.answered()) {
 		call.EchoProperty, call.EchoValue = property, value
@@ -151,19 +152,23 @@ func (p *Property) permits(v alwayson.Value) error {
 }
 
 // Read prepares the question for a property. It ends with the next value of it,
-// or with a reply. The error is a *CallError: 404 for a Thing that is not known,
+// or with a reply. The error is a *CallError: 404 for a Thing or property that is not known,
 // 405 where a device cannot be asked.
 func (e *Engine) Read(thing, property string) (*Call, error) {
 	st := e.state(thing)
 	if st == nil {
 		return nil, callError(alwayson.NotFound, "no device has announced the Thing %q", thing)
 	}
-	rule, part := st.find(callRead, property, nil)
+	own, ours := ownName(property)
+	if !ours {
+		return nil, callError(alwayson.NotFound, "the Thing %q has no property %q", thing, property)
+	}
+	rule, part := st.find(callRead, own, nil)
 	if rule == nil {
 		return nil, callError(alwayson.MethodNotAllowed, "the device of the Thing %q cannot be asked for the property %q", thing, property)
 	}
 	c := &caller{e: e, st: st, rule: rule, name: property, part: part}
-	c.extra = []binding{{"property", property}, {"value", nil}}
+	c.extra = []binding{{"property", own}, {"value", nil}}
 	if def := st.dev.Definitions.Properties[property]; def != nil {
 		c.output = &def.FieldDefinition
 	}

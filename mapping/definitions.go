@@ -193,6 +193,7 @@ func (r *defReader) property(name string, v any, extra ...string) *Property {
 	p := &Property{}
 	var m map[string]any
 	p.FieldDefinition, m = r.field(name, v, append(append([]string{}, propertyKeys...), extra...)...)
+	p.Name = PropertyName(name)
 	if p.Type == alwayson.TypeNothing {
 		r.fail("a property cannot be NOTHING")
 	}

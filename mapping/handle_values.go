@@ -310,11 +310,12 @@ func (c *collector) unwrapRaw(obj gjson.Result) gjson.Result {
 	return values
 }
 
-// add converts one value and appends it.
-func (c *collector) add(name string, v any, rule *valueRule, s *scope) {
+// add converts one value and appends it. own is the device's name of the property.
+func (c *collector) add(own string, v any, rule *valueRule, s *scope) {
 	if c.full {
 		return
 	}
+	name := PropertyName(own)
 	if v == nil && !(c.r.property.keepNull && c.declared(name)) {
 		c.none++
 		if len(c.nulls) < 10 {

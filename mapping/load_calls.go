@@ -110,7 +110,7 @@ func (l *profileLoader) declareCall(c *callRule, f field, fields map[string]fiel
 			return
 		}
 		if data["type"] == nil {
-			l.set.defs.writable(c.text)
+			l.set.defs.writable(PropertyName(c.text))
 			return
 		}
 		var r defReader

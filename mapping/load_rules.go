@@ -292,7 +292,7 @@ func (l *profileLoader) typeOf(v *valueRule, name string, f field, parts map[str
 	}
 	var r defReader
 	v.def = r.property(shown, data)
-	v.def.Name = name
+	v.def.Name = PropertyName(name)
 	for _, p := range r.problems {
 		l.fail(locate(f, p.path), "", "%s", p.text)
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"thingbridge/edge/alwayson"
 )
 
 const (
@@ -95,6 +97,28 @@ func CheckThingName(name string) error {
 // the platform is known to keep. Such a name is accepted; whoever takes the
 // Thing in should warn.
 func LongThingName(name string) bool { return len(name) > longNameBytes }
+
+// PropertyName makes the platform's name of a property out of the device's own.
+//
+// The rule: a Thing has properties of its own (alwayson.SystemProperty), and a
+// device's property of such a name gets one "_" behind it: "name" becomes "name_".
+// So that no two become one, what ends with "_" already gets one more: "name_"
+// becomes "name__". Every other name stays as it is.
+func PropertyName(own string) string {
+	if alwayson.SystemProperty(strings.TrimRight(own, "_")) {
+		return own + "_"
+	}
+	return own
+}
+
+// ownName gives the device's own name of a property that the platform names; false
+// for the platform's own, which are no device's.
+func ownName(property string) (string, bool) {
+	if !alwayson.SystemProperty(strings.TrimRight(property, "_")) {
+		return property, true
+	}
+	return strings.CutSuffix(property, "_")
+}
 
 // CheckMemberName says why a property, service, event or field cannot have the
 // name, or nil: 1 to 255 characters of UTF-8, no control characters, no space

@@ -32,6 +32,17 @@ var baseTypesByName = func() map[string]BaseType {
 	return m
 }()
 
+// SystemProperty reports whether every Thing has a property of that name, or every
+// remote Thing has: none can be added, and none can be written.
+func SystemProperty(name string) bool {
+	switch name {
+	case "name", "description", "thingTemplate", "tags",
+		"isConnected", "lastConnection", "isReporting", "reportingLastChange", "reportingLastEvaluation":
+		return true
+	}
+	return false
+}
+
 // String returns the platform's name of t, or "BASETYPE(77)" for an unknown code.
 func (t BaseType) String() string {
 	if name, ok := baseTypeNames[t]; ok {

@@ -71,6 +71,7 @@ func TestThingsFile(t *testing.T) {
 	})
 	for name, c := range map[string]struct{ text, want string }{
 		"an unknown key":           {"- name: a\n  nmae: b\n", `:2:3: thing: unknown key "nmae"`},
+		"a system property":        {"- name: a\n  properties: {tags: STRING}\n", "property tags: each Thing has a property of that name already"},
 		"a bad base type":          {"- name: a\n  properties:\n    x: NUMBR\n", `:3:8: property x: base type "NUMBR"`},
 		"a wrong kind":             {"- name: a\n  properties: {x: {type: NUMBER, threshold: high}}\n", ":2:45: property x threshold: expected a number"},
 		"a bad name":               {"- name: a/b\n", ":1:3: thing: entity name [a/b] holds one of"},

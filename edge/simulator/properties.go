@@ -10,9 +10,12 @@ import (
 	"thingbridge/edge/restjson"
 )
 
-// systemProperties are the read-only properties of every Thing; the last three
-// only of remote ones.
-var systemProperties = []string{"name", "description", "thingTemplate", "isConnected", "isReporting", "lastConnection"}
+// systemProperties are those of alwayson.SystemProperty; from isConnected on only
+// remote Things have them.
+var systemProperties = []string{
+	"name", "description", "thingTemplate", "tags",
+	"isConnected", "lastConnection", "isReporting", "reportingLastChange", "reportingLastEvaluation",
+}
 
 // systemValue reads a system property; false: t has none of that name.
 func (t *thing) systemValueLocked(name string) (alwayson.Value, bool) {
@@ -23,6 +26,8 @@ func (t *thing) systemValueLocked(name string) (alwayson.Value, bool) {
 		return alwayson.NewString(t.description), true
 	case "thingTemplate":
 		return alwayson.NewText(alwayson.TypeThingTemplateName, t.template), true
+	case "tags":
+		return alwayson.NewText(alwayson.TypeTags, ""), true
 	}
 	if !t.remote {
 		return alwayson.Value{}, false
@@ -30,7 +35,7 @@ func (t *thing) systemValueLocked(name string) (alwayson.Value, bool) {
 	switch name {
 	case "isConnected", "isReporting":
 		return alwayson.NewBoolean(t.bound() != nil), true
-	case "lastConnection":
+	case "lastConnection", "reportingLastChange", "reportingLastEvaluation":
 		return alwayson.NewDateTime(t.lastMillisLocked()), true
 	}
 	return alwayson.Value{}, false

@@ -69,7 +69,7 @@ func TestServices(t *testing.T) {
 		{"SetPropertyValues", fan("SetPropertyValues", named("values", alwayson.NewTable(values))), 0, ""},
 		{"what was set is read", fan("GetIntegerPropertyValue", text("propertyName", "size")), 0, "4"},
 		{"SetPropertyValues without values", fan("SetPropertyValues"), alwayson.BadRequest, "values is missing"},
-		{"GetPropertyValues", fan("GetPropertyValues"), 0, "fan|d|RemoteThing|false|false|0|7||4"},
+		{"GetPropertyValues", fan("GetPropertyValues"), 0, "fan|d|RemoteThing||false|0|false|0|0|7||4"},
 		{"SetRemotePropertyBinding", fan("SetRemotePropertyBinding", text("propertyName", "size"), text("sourcePropertyName", "cm"), text("pushType", "DEADBAND"), number("pushThreshold", 3), number("cacheTime", 500)), 0, ""},
 		{"GetRemotePropertyBinding", fan("GetRemotePropertyBinding", text("propertyName", "size")), 0, "size|cm|DEADBAND|3|500|0|NONE"},
 		{"a binding of no property", fan("SetRemotePropertyBinding", text("propertyName", "nix")), alwayson.NotFound, "does not exist"},

@@ -110,6 +110,10 @@ func (p *Platform) addSpec(spec ThingSpec) error {
 	}
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(spec.Properties)) {
+		if alwayson.SystemProperty(name) {
+			errs = append(errs, fmt.Errorf("property %s: each Thing has a property of that name already", name))
+			continue
+		}
 		pr, err := p.propertyFromSpec(t, name, spec.Properties[name])
 		if err != nil {
 			errs = append(errs, err)

@@ -125,6 +125,10 @@ func (p *Platform) learn(t *thing, text string) {
 	old, order := t.props, t.propOrder
 	t.props, t.propOrder = map[string]*property{}, nil
 	for _, def := range m.Properties {
+		if alwayson.SystemProperty(def.Name) {
+			p.log.Warn("a Thing has a property of that name already", "thing", t.name, "property", def.Name)
+			continue
+		}
 		pr := &property{def: def, binding: &propertyBinding{
 			edgeName: def.Name, push: def.Push, threshold: def.Threshold, cacheTime: -1, foldType: "NONE",
 		}}
