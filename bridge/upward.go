@@ -266,10 +266,14 @@ func inputTable(inputs any) (*alwayson.InfoTable, error) {
 		return table, nil
 	}
 	row := make([]alwayson.Named, 0, len(object))
+	cells := 0
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		v, err := inputValue(object[name])
 		if err != nil {
 			return nil, fmt.Errorf("input %q: %w", name, err)
+		}
+		if cells += v.Unwrap().Table().Cells(); cells > alwayson.DefaultCells {
+			return nil, fmt.Errorf("input %q: the tables of the inputs have more than %d cells (rows times columns) together", name, alwayson.DefaultCells)
 		}
 		if !v.IsNothing() {
 			row = append(row, alwayson.Named{Name: name, Value: v})

@@ -166,6 +166,18 @@ func TestInputsOfTheWayUp(t *testing.T) {
 	}
 }
 
+// A row has a cell for every column, so that a short input can be a large table.
+func TestTheTablesOfInputsUpwardsAreBoundedTogether(t *testing.T) {
+	input := `{"dataShape":{"fieldDefinitions":{}},"rows":` + table(400) + `}`
+	bubble(t, pump(), func(r *rig) {
+		r.retained(announce, `{}`)
+		r.live(logRequest+"1", `{"a":`+input+`,"b":`+input+`,"c":`+input+`}`)
+		r.mustReply("1", `"code":400,"message":"input \"c\": the tables of the inputs have more than 500000 cells`)
+		r.live(logRequest+"2", `{"a":`+input+`,"b":`+input+`}`)
+		r.mustReply("2", `{}`)
+	}, letUp("Log"))
+}
+
 func TestARequestUpwardsThatComesTwiceIsCalledOnce(t *testing.T) {
 	bubble(t, pump(), func(r *rig) {
 		r.retained(announce, `{}`)

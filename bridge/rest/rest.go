@@ -49,7 +49,7 @@ type Options struct {
 	Timeout     time.Duration // for the platform's answer (30s)
 	InFlight    int           // requests at a time (256)
 	BodyBytes   int64         // of all bodies at a time (64 MiB, and never less than one body)
-	Cells       int64         // of the tables of all requests at a time (2,000,000, and never less than one may have)
+	Cells       int64         // of the tables of all requests at a time, and of all answers (2,000,000, and never less than one may have)
 	Connections int           // at a time (512)
 	StopTimeout time.Duration // (3s)
 }
@@ -92,8 +92,9 @@ type REST struct {
 
 // load is what is under way, also by handlers that serve no more.
 type load struct {
-	inFlight, bodies, cells atomic.Int64
-	reading                 chan struct{} // has room for those that are made into tables at the moment
+	inFlight, bodies, cells, answers atomic.Int64
+
+	reading chan struct{} // has room for those that are made into tables at the moment
 }
 
 // readers is how many bodies are made into tables at once.

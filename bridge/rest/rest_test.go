@@ -309,6 +309,40 @@ func TestTablesAreBoundedTogether(t *testing.T) {
 	w.want(200, "", "POST", pump+"Services/Add", table(1000, 200))
 }
 
+// A table of 100,000 cells stays in memory until its caller has read it.
+func TestTablesOfAnswersAreBoundedTogether(t *testing.T) {
+	w := begin(t, func(o *Options) { o.Cells = 1 })
+	var slow []net.Conn
+	for range 5 {
+		slow = append(slow, slowly(t, w))
+	}
+	w.want(503, "the platform may have acted", "POST", pump+"Services/Big", "")
+	w.want(200, "", "POST", pump+"Services/Add", `{"a":1,"b":2}`)
+	for _, c := range slow {
+		c.Close()
+	}
+	await(t, "their room is free", func() bool { return w.rest.load.answers.Load() == 0 })
+	w.want(200, "", "POST", pump+"Services/Big", "")
+}
+
+// slowly begins a request whose answer is 20 MB of JSON, of which nothing is read.
+func slowly(t *testing.T, w *world) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", w.rest.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if _, err := c.Write([]byte("POST " + pump + "Services/Big HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	first := make([]byte, 15)
+	if _, err := c.Read(first); err != nil || string(first) != "HTTP/1.1 200 OK" {
+		t.Fatalf("%q %v", first, err)
+	}
+	return c
+}
+
 func TestBodiesAreBoundedTogether(t *testing.T) {
 	w := begin(t, func(o *Options) { o.MaxMessage, o.BodyBytes = 1000, 1500 })
 	held := make(chan struct{})
@@ -326,19 +360,8 @@ func TestBodiesAreBoundedTogether(t *testing.T) {
 
 func TestACallerThatReadsSlowlyHoldsUpNobody(t *testing.T) {
 	w := begin(t, nil)
-	for range 8 { // 20 MB of JSON each, of which nothing is read
-		c, err := net.Dial("tcp", w.rest.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		if _, err := c.Write([]byte("POST " + pump + "Services/Big HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")); err != nil {
-			t.Fatal(err)
-		}
-		first := make([]byte, 15)
-		if _, err := c.Read(first); err != nil || string(first) != "HTTP/1.1 200 OK" {
-			t.Fatalf("%q %v", first, err)
-		}
+	for range 8 {
+		defer slowly(t, w).Close()
 	}
 	await(t, "all are being written", func() bool { return w.rest.load.inFlight.Load() == 8 })
 	for range 50 {

@@ -90,6 +90,9 @@ func characteristic(c alwayson.Characteristic) string {
 // errGone says that the caller left before the answer came.
 var errGone = errors.New("the caller has left")
 
+// errAnswers says that the answer finds no room: callers may read as slowly as they like.
+var errAnswers = errors.New("too many cells of answers' tables are being written already")
+
 // forward sends the request to the platform and waits for what comes of it, but
 // no longer than the caller does. The slot stays taken until the platform's side is done.
 func (r *REST) forward(ctx context.Context, slot *slot, method alwayson.Code, req *alwayson.Request) (*alwayson.Response, error) {
@@ -100,6 +103,9 @@ func (r *REST) forward(ctx context.Context, slot *slot, method alwayson.Code, re
 	ended := make(chan end, 1)
 	slot.keep()
 	r.opt.Platform.Start(method, req, r.opt.Timeout, func(resp *alwayson.Response, err error) {
+		if err == nil && !r.roomForAnswer(slot, resp) {
+			resp, err = nil, errAnswers
+		}
 		slot.leave()
 		ended <- end{resp, err}
 	})
@@ -130,6 +136,8 @@ func (r *REST) failed(w http.ResponseWriter, q *http.Request, err error) {
 		r.refuse(w, q, outcomeUnavailable, http.StatusServiceUnavailable, "there is no connection to the platform; nothing was sent")
 	case errors.Is(err, alwayson.ErrBusy):
 		r.full(w, q, err.Error())
+	case errors.Is(err, errAnswers):
+		r.full(w, q, err.Error()+"; the platform may have acted")
 	case errors.Is(err, alwayson.ErrTooLarge):
 		r.refuse(w, q, outcomeInvalid, http.StatusRequestEntityTooLarge, err.Error())
 	case errors.As(err, &encode):
@@ -188,6 +196,20 @@ func (r *REST) roomFor(w http.ResponseWriter, q *http.Request, slot *slot, param
 	return false
 }
 
+// fewCells is what the tables of an answer may always have.
+const fewCells = 500
+
+// roomForAnswer counts the cells of an answer until it is written; false: there are
+// too many at the moment.
+func (r *REST) roomForAnswer(slot *slot, resp *alwayson.Response) bool {
+	n := int64(resp.Content.Unwrap().Table().Cells())
+	if n <= fewCells {
+		return true
+	}
+	slot.answer = n
+	return r.load.answers.Add(n) <= max(r.opt.Cells, alwayson.DefaultCells)
+}
+
 // slot is a request's place among those in flight. It is free again when nobody
 // holds it any more.
 type slot struct {
@@ -195,6 +217,8 @@ type slot struct {
 	held  atomic.Int32
 	bytes int64 // of its body, at most
 	cells int64 // of its tables
+
+	answer int64 // cells of its answer's tables
 }
 
 func (r *REST) enter() *slot {
@@ -214,6 +238,7 @@ func (s *slot) leave() {
 	if s.held.Add(-1) == 0 {
 		s.rest.load.bodies.Add(-s.bytes)
 		s.rest.load.cells.Add(-s.cells)
+		s.rest.load.answers.Add(-s.answer)
 		s.rest.load.inFlight.Add(-1)
 		s.rest.metrics.inFlight.Add(-1)
 	}

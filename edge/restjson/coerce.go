@@ -29,7 +29,7 @@ func Coerce(v alwayson.Value, t alwayson.BaseType) (alwayson.Value, bool) {
 	case v.Type().IsText() && v.Type() == alwayson.TypeJSON:
 		return fitting(json.RawMessage(v.Text()), alwayson.FieldDefinition{Type: t})
 	case v.Type().IsText():
-		return fromText(v.Text(), t)
+		return newReader().fromText(v.Text(), t)
 	}
 	switch t {
 	case alwayson.TypeNumber, alwayson.TypeInteger, alwayson.TypeLong, alwayson.TypeDateTime, alwayson.TypeBoolean:
@@ -42,6 +42,15 @@ func Coerce(v alwayson.Value, t alwayson.BaseType) (alwayson.Value, bool) {
 	return v, false
 }
 
+// fitting reads JSON that stands in a text, so that nobody has looked yet how deep it is.
+func (r *reader) fitting(raw json.RawMessage, f alwayson.FieldDefinition) (alwayson.Value, bool) {
+	if !Shallow(raw, maxDepth) {
+		return alwayson.Value{}, false
+	}
+	v, err := r.value(raw, f)
+	return v, err == nil
+}
+
 func bytesAs(b []byte, t alwayson.BaseType) alwayson.Value {
 	if t == alwayson.TypeImage {
 		return alwayson.NewImage(b)
@@ -51,8 +60,7 @@ func bytesAs(b []byte, t alwayson.BaseType) alwayson.Value {
 
 // fitting is Value for those who only ask whether it fits.
 func fitting(raw json.RawMessage, f alwayson.FieldDefinition) (alwayson.Value, bool) {
-	v, err := Value(raw, f)
-	return v, err == nil
+	return newReader().fitting(raw, f)
 }
 
 // numberAs converts among NUMBER, INTEGER, LONG, DATETIME and BOOLEAN.
@@ -104,7 +112,7 @@ func Text(v alwayson.Value) (string, bool) {
 }
 
 // fromText reads a bare text as base type t.
-func fromText(s string, t alwayson.BaseType) (alwayson.Value, bool) {
+func (r *reader) fromText(s string, t alwayson.BaseType) (alwayson.Value, bool) {
 	s = strings.TrimSpace(s)
 	switch t {
 	case alwayson.TypeNumber:
@@ -131,7 +139,7 @@ func fromText(s string, t alwayson.BaseType) (alwayson.Value, bool) {
 		b, err := base64.StdEncoding.DecodeString(s)
 		return bytesAs(b, t), err == nil
 	case alwayson.TypeInfoTable:
-		return fitting(json.RawMessage(s), alwayson.FieldDefinition{Type: t})
+		return r.fitting(json.RawMessage(s), alwayson.FieldDefinition{Type: t})
 	}
 	return alwayson.Value{}, false
 }

@@ -2,6 +2,7 @@ package restjson
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -66,6 +67,29 @@ func sparse(columns, rows int) string {
 	}
 	b.WriteString("}" + strings.Repeat(",{}", rows-1) + "]")
 	return b.String()
+}
+
+// texts is a table of n texts that are tables themselves.
+func texts(n int, text string) string {
+	row := `{"x":` + strconv.Quote(text) + `}`
+	return `{"dataShape":{"fieldDefinitions":{"x":{"name":"x","baseType":"INFOTABLE"}}},"rows":[` + row + strings.Repeat(","+row, n-1) + `]}`
+}
+
+func TestTablesInTextsCountAmongThoseOfTheBody(t *testing.T) {
+	for _, c := range []struct {
+		name, body string
+		fits       bool
+	}{
+		{"four of 100,000 cells", `{"t":` + texts(4, sparse(100, 1000)) + `}`, true},
+		{"five of them", `{"t":` + texts(5, sparse(100, 1000)) + `}`, false},
+		{"one that is nested deeper than a body may be", `{"t":` + texts(1, strings.Repeat(`[{"x":`, 40)+"1"+strings.Repeat("}]", 40)) + `}`, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, bad := Params([]byte(c.body), nil); c.fits != (bad == nil) {
+				t.Errorf("answered with %v", bad)
+			}
+		})
+	}
 }
 
 func TestAShortBodyDoesNotMakeMoreCellsThanAMessageMayHave(t *testing.T) {

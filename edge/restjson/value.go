@@ -47,7 +47,7 @@ func (r *reader) value(raw json.RawMessage, f alwayson.FieldDefinition) (alwayso
 		table, err := r.table(raw, f.Fields)
 		return alwayson.NewTable(table), err
 	}
-	v, fits := scalar(raw, looks, t)
+	v, fits := r.scalar(raw, looks, t)
 	if !fits {
 		return alwayson.Value{}, &FitError{Type: t}
 	}
@@ -70,7 +70,7 @@ func variant(raw json.RawMessage, looks alwayson.BaseType) (f alwayson.FieldDefi
 }
 
 // scalar reads a JSON value that is no table and looks like the one type as the other.
-func scalar(raw json.RawMessage, looks, t alwayson.BaseType) (alwayson.Value, bool) {
+func (r *reader) scalar(raw json.RawMessage, looks, t alwayson.BaseType) (alwayson.Value, bool) {
 	switch {
 	case t == alwayson.TypeJSON:
 		return alwayson.NewText(t, string(raw)), true
@@ -82,7 +82,7 @@ func scalar(raw json.RawMessage, looks, t alwayson.BaseType) (alwayson.Value, bo
 		if t.IsText() {
 			return alwayson.NewText(t, s), true
 		}
-		return fromText(s, t)
+		return r.fromText(s, t)
 	case t.IsText():
 		return alwayson.NewText(t, string(raw)), true
 	case t == alwayson.TypeLocation:
