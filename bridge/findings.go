@@ -17,7 +17,7 @@ const (
 
 // Findings is what somebody should look after, over all Things.
 type Findings struct {
-	Refused []FindingGroup // binds that the platform refuses, by its text
+	Refused []FindingGroup // binds that the platform refuses, by its text, … for the Thing's own name
 	Absent  FindingGroup   // bound Things that do not exist on the platform
 	Missing FindingMissing // properties that came and have no remote binding
 }
@@ -51,12 +51,12 @@ func (b *Bridge) Findings() Findings {
 		switch {
 		case t.leaving:
 		case t.state == alwayson.Refused && b.reachableLocked(t):
-			g := refused[t.reason]
+			text := withoutName(t.reason, t.told)
+			g := refused[text]
 			if g == nil {
 				g = refused["…"]
 			}
 			if g == nil {
-				text := t.reason
 				if len(refused) >= findingGroups {
 					text = "…"
 				}
@@ -78,6 +78,14 @@ func (b *Bridge) Findings() Findings {
 		return cmp.Or(b.Count-a.Count, strings.Compare(a.Text, b.Text))
 	})
 	return f
+}
+
+// withoutName puts … for a Thing's own name, so that Things refused alike are one group.
+func withoutName(text, name string) string {
+	for _, quotes := range []string{`""`, "[]", "''"} {
+		text = strings.ReplaceAll(text, quotes[:1]+name+quotes[1:], quotes[:1]+"…"+quotes[1:])
+	}
+	return text
 }
 
 // add counts a Thing; the names kept are the smallest ones, sorted.

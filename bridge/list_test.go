@@ -75,6 +75,18 @@ func TestFindingsGroupWhatIsWrong(t *testing.T) {
 		if len(f.Refused) != 1 || f.Refused[0].Text != "no permission" || f.Refused[0].Count != 30 || len(f.Refused[0].Things) != 20 || !slices.IsSorted(f.Refused[0].Things) {
 			t.Errorf("refused: %+v", f.Refused)
 		}
+		for i := range 30 {
+			name := fmt.Sprintf("no-%02d", i)
+			r.platform.mu.Lock()
+			r.platform.refuse[name] = fmt.Sprintf("0x83: %q is bound by another connection", name)
+			r.platform.mu.Unlock()
+		}
+		r.platform.down()
+		r.platform.connect()
+		synctest.Wait()
+		if f := r.b.Findings(); len(f.Refused) != 1 || f.Refused[0].Text != `0x83: "…" is bound by another connection` || f.Refused[0].Count != 30 {
+			t.Errorf("refused alike, each by its name: %+v", f.Refused)
+		}
 		if m := f.Missing; m.Count != 1 || m.Things[0].Thing != "bare" || strings.Join(m.Things[0].Properties, " ") != "a b" || m.Things[0].Values != 3 {
 			t.Errorf("missing: %+v", m)
 		}

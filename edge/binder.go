@@ -3,7 +3,6 @@ package edge
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -205,8 +204,8 @@ func (b *binder) fit(all []*thing) int {
 // verdict is what became of one BIND or UNBIND. The zero verdict is acceptance.
 type verdict struct {
 	code   alwayson.Code // of a refusal, else 0
-	reason string
-	err    error // no answer
+	reason string        // the platform's text, for all names of the BIND; may be empty
+	err    error         // no answer
 }
 
 func (v verdict) refused() bool  { return v.code != 0 }
@@ -219,10 +218,8 @@ func judge(h alwayson.Header, resp *alwayson.Response, err error) verdict {
 		return verdict{err: err}
 	case h.Code.IsSuccess():
 		return verdict{}
-	case resp.Reason != "":
-		return verdict{code: h.Code, reason: fmt.Sprintf("%v: %s", h.Code, resp.Reason)}
 	}
-	return verdict{code: h.Code, reason: h.Code.String()}
+	return verdict{code: h.Code, reason: resp.Reason}
 }
 
 // bind sends one BIND for those of the batch that are still wanted and waits for
@@ -275,7 +272,15 @@ func (v verdict) text() string {
 	if v.err != nil {
 		return v.err.Error()
 	}
-	return v.reason
+	return v.with(v.reason)
+}
+
+// with gives the code and what of the reason is told.
+func (v verdict) with(reason string) string {
+	if reason == "" {
+		return v.code.String()
+	}
+	return v.code.String() + ": " + reason
 }
 
 // exchange sends names and waits; settled runs on the session's goroutine that brings the answer.
@@ -308,18 +313,26 @@ func (b *binder) settle(batch []*thing, v verdict) {
 	if b.ended() {
 		return
 	}
-	var news int
-	switch {
-	case v.accepted():
+	if v.accepted() {
 		return
-	case v.refused():
-		news = b.t.conclude(b.s, batch, alwayson.Refused, v.reason, b.opt.BindBackoff)
-	default:
-		news = b.t.conclude(b.s, batch, alwayson.Unbound, v.err.Error(), b.opt.BindBackoff)
 	}
+	state, reasons := alwayson.Unbound, []string(nil)
+	if v.refused() {
+		state, reasons = alwayson.Refused, reasonsOf(v.reason, batch)
+	}
+	news := b.t.conclude(b.s, batch, state, func(i int) string {
+		if reasons == nil {
+			return v.text()
+		}
+		return v.with(reasons[i])
+	}, b.opt.BindBackoff)
 	level := slog.LevelDebug
 	if news > 0 {
 		level = slog.LevelWarn
 	}
-	b.log.Log(context.Background(), level, "bind failed", "things", len(batch), "thing", batch[0].name, "error", v.text())
+	text := v.text()
+	if reasons != nil {
+		text = v.with(reasons[0])
+	}
+	b.log.Log(context.Background(), level, "bind failed", "things", len(batch), "thing", batch[0].name, "error", text)
 }

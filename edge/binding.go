@@ -65,10 +65,10 @@ func (t *table) bindRefused(s *session, batch []*thing) {
 	}
 }
 
-// conclude gives Things their state after a failed BIND and the time of the
-// next. They share one time, so that they go in one BIND again. It tells for how
+// conclude gives Things their state after a failed BIND, the i-th with reason(i), and
+// the time of the next. They share one time, so that they go in one BIND again. It tells for how
 // many this is the first failure.
-func (t *table) conclude(s *session, batch []*thing, state alwayson.BindState, reason string, backoff Backoff) (news int) {
+func (t *table) conclude(s *session, batch []*thing, state alwayson.BindState, reason func(i int) string, backoff Backoff) (news int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.session != s {
@@ -85,14 +85,14 @@ func (t *table) conclude(s *session, batch []*thing, state alwayson.BindState, r
 		}
 	}
 	at := time.Now().Add(backoff.delay(most))
-	for _, th := range batch {
+	for i, th := range batch {
 		if !th.wanted {
 			continue
 		}
 		if !th.fresh {
 			t.retryLocked(th, at)
 		}
-		t.setStateLocked(th, state, reason)
+		t.setStateLocked(th, state, reason(i))
 	}
 	return news
 }
