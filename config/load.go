@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/pflag"
@@ -117,13 +118,13 @@ func (l *loader) parseYAML(text []byte) *yaml.Node {
 	case errors.Is(err, io.EOF):
 		return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: 1, Column: 1}
 	case err != nil:
-		l.syntax(err)
+		l.syntax(err, text)
 		return nil
 	}
 	if err := dec.Decode(&more); err == nil {
 		l.report(&more, "", "a second YAML document begins", "one document")
 	} else if !errors.Is(err, io.EOF) {
-		l.syntax(err)
+		l.syntax(err, text)
 		return nil
 	}
 	root := doc.Content[0]
@@ -137,8 +138,9 @@ func (l *loader) parseYAML(text []byte) *yaml.Node {
 	return root
 }
 
-// syntax reports an error of the YAML parser, which carries its line in its text.
-func (l *loader) syntax(err error) {
+// syntax reports an error of the YAML parser, which carries its line in its text,
+// unless the text is none.
+func (l *loader) syntax(err error, text []byte) {
 	p := Problem{File: l.file, Message: "not YAML: " + strings.TrimPrefix(err.Error(), "yaml: "), Expected: "valid YAML"}
 	if strings.Contains(err.Error(), "cannot start any token") {
 		p.Expected = "spaces to indent, no tabs, and quotes around text that begins with a special character"
@@ -146,8 +148,23 @@ func (l *loader) syntax(err error) {
 	var line int
 	if _, scanErr := fmt.Sscanf(err.Error(), "yaml: line %d:", &line); scanErr == nil {
 		p.Line, p.Col = line, 1
+	} else if at := notText(text); at >= 0 {
+		p.Line, p.Col = 1+bytes.Count(text[:at], []byte("\n")), at-bytes.LastIndexByte(text[:at], '\n')
+		p.Expected = "text in UTF-8"
 	}
 	l.problems = append(l.problems, p)
+}
+
+// notText gives the offset of the first byte that is not UTF-8, -1 if all is.
+func notText(text []byte) int {
+	for at := 0; at < len(text); {
+		r, n := utf8.DecodeRune(text[at:])
+		if r == utf8.RuneError && n == 1 {
+			return at
+		}
+		at += n
+	}
+	return -1
 }
 
 // fill joins flags, environment, file and defaults, and decodes them.

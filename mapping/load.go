@@ -29,7 +29,7 @@ var presetOverrides = []string{"name", "preset", "with", "thing", "template", "d
 // list in problems. presets gives the YAML of a preset by name; nil knows native alone. All problems
 // are reported at once; Profiles is nil when one of them is no warning.
 func Load(list *yaml.Node, file string, presets func(name string) ([]byte, bool)) (*Profiles, []Problem) {
-	l := &loader{file: file}
+	l := &loader{file: file, heardAt: map[*rule]field{}, from: map[*profile]field{}}
 	var p Profiles
 	list = resolve(list)
 	if isNull(list) {
@@ -100,7 +100,8 @@ func (l *loader) preset(p *Profiles, name string, at field, over map[string]fiel
 		return
 	}
 	outer := l.file
-	defer func() { l.file = outer }()
+	l.within = &at
+	defer func() { l.file, l.within = outer, nil }()
 	for _, f := range l.items(field{n: resolve(&doc)}) {
 		l.file = "preset " + name
 		fields, _ := l.object(f, profileKeys...)

@@ -15,6 +15,18 @@ type loader struct {
 	problems []Problem
 	dynamic  bool // the rules come with an announcement: topics are literal
 	family   int  // number of the list's member that is read
+
+	within  *field             // where the configuration names the preset that is read; nil: none is
+	heardAt map[*rule]field    // where the rules' topics stand; of rules that come with an announcement none
+	from    map[*profile]field // of profiles that a preset made: where the configuration names it
+}
+
+// place is where a rule's topic stands in the configuration, or its preset.
+func (l *loader) place(r *rule) field {
+	if f, ok := l.from[r.prof]; ok {
+		return f
+	}
+	return l.heardAt[r]
 }
 
 // field is a YAML node and where it stands.

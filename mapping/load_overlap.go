@@ -33,7 +33,7 @@ func (l *loader) shadowed(p *Profiles) {
 			}
 			k := key{r.pat.filter, r.kind, prof}
 			if other := first[k]; other != nil {
-				l.warn(field{path: r.id}, "the rule hears the same messages as %s, and neither has a condition", other.id)
+				l.warn(l.place(r), "the rule hears the same messages as %s, and neither has a condition", other.id)
 			} else {
 				first[k] = r
 			}
@@ -68,11 +68,11 @@ func (l *loader) overlaps(p *Profiles) {
 			switch {
 			case a.prof.family != b.prof.family:
 				told[pair] = true
-				l.warn(field{path: b.id}, "it hears %s as %s, which %s hears as %s: a device that both know becomes two Things, unless a condition of one leaves it out",
-					shared(a.pat.filter, b.pat.filter), b.pat.text, a.id, a.pat.text)
+				l.warn(l.place(b), "%s hears %s as %s, and %s as %s: a device that both know becomes two Things, unless a condition of one leaves it out",
+					b.id, shared(a.pat.filter, b.pat.filter), b.pat.text, a.id, a.pat.text)
 			case !Covers(a.pat.filter, b.pat.filter) && !Covers(b.pat.filter, a.pat.filter) && !coveredByOne(all, a, b):
 				told[pair] = true
-				l.warn(field{path: b.id}, "the filters %s and %s overlap and neither covers the other: some brokers deliver a message on %s twice",
+				l.warn(l.place(b), "the filters %s and %s overlap and neither covers the other: some brokers deliver a message on %s twice",
 					a.pat.filter, b.pat.filter, shared(a.pat.filter, b.pat.filter))
 			}
 		}

@@ -74,6 +74,9 @@ func (l *loader) profile(p *Profiles, f field, fields map[string]field, params m
 	pl.thingOf()
 	pl.warnUnused(fields)
 	prof.print = fingerprint(fields, params)
+	if l.within != nil {
+		l.from[prof] = *l.within
+	}
 	p.profiles = append(p.profiles, prof)
 }
 
@@ -334,7 +337,7 @@ func (l *profileLoader) identify(r *rule) {
 			return
 		}
 		if len(common) == 0 {
-			l.fail(field{path: r.id}, "a level in common with the announcement, or ${device.…}",
+			l.fail(l.heardAt[r], "a level in common with the announcement, or ${device.…}",
 				"nothing in the topic %s says which Thing it is of", r.pat.text)
 			return
 		}

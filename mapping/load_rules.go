@@ -32,6 +32,9 @@ func (l *profileLoader) listenTo(k kind, f, topic field, fields map[string]field
 	if !l.pattern(r, topic) {
 		return nil
 	}
+	if !l.dynamic {
+		l.heardAt[r] = topic
+	}
 	if fields["format"].ok() {
 		r.format = l.oneOf(fields["format"], formatNames()...)
 	}

@@ -47,7 +47,7 @@ func TestProblemsAreNamedWithTheirPlace(t *testing.T) {
 		{"values without a name", good("properties: {topic: 'x/{id}/v', value: payload}"), `the value has no name; expected property: a name, or a level {property}`},
 		{"an unknown format", good("properties: {topic: 'x/{id}/v', format: xml, values: payload}"), `"xml" is not known here; expected one of auto, json`},
 		{"an unknown decoder", good("decoder: magic"), `there is no decoder "magic"`},
-		{"a topic that names no device", good("properties: {topic: y/v, values: payload}"), `nothing in the topic y/v says which Thing it is of`},
+		{"a topic that names no device", good("properties: {topic: y/v, values: payload}"), `test.yaml:5:25: profiles[0].properties.topic: nothing in the topic y/v says which Thing it is of`},
 		{"a topic that a device names", good("properties: {topic: '${device.t}', values: payload}"), `the topic starts with what a device says; expected allow_topics`},
 		{"a topic that a device names in part", good("writes: {a: {topic: '${lower(device.t)}/x'}}"), `the topic starts with what a device says; expected allow_topics`},
 		{"let under the name of a level", profileOf("thing: ${id}\nannounce: {topic: 'x/{id}', let: {id: payload.x}}"), `the topic has a level named "id" already`},
@@ -55,10 +55,11 @@ func TestProblemsAreNamedWithTheirPlace(t *testing.T) {
 		{"warning: a parameter that nothing uses", good("parameters: {base: x}"), `warning: the parameter "base" is never used`},
 		{"warning: a remembered value that nothing uses", profileOf("thing: ${id}\nannounce: {topic: 'x/{id}', let: {m: payload.m}}"), `warning: the value "m" is never used`},
 		{"warning: a level that nothing uses", good("leave: 'x/{id}/{site}/bye'"), `test.yaml:5:12: profiles[0].leave: warning: nothing uses the level {site}; + would do`},
-		{"warning: two profiles hear the same", "profiles: [{preset: native}, {name: p, thing: '${id}', announce: 'things/{id}/+', leave: '{id}/bye'}]", `p/announce/1: warning: it hears things/+/announce as things/{id}/+, which native/announce/1 hears as things/{thing}/announce: a device that both know becomes two Things`},
-		{"warning: filters that overlap", good("leave: ['{id}/a/+', '{id}/+/b']"), `p/leave/2: warning: the filters +/a/+ and +/+/b overlap and neither covers the other: some brokers deliver a message on +/a/b twice`},
+		{"warning: two profiles hear the same", "profiles: [{preset: native}, {name: p, thing: '${id}', announce: 'things/{id}/+', leave: '{id}/bye'}]", `test.yaml:1:66: profiles[1].announce: warning: p/announce/1 hears things/+/announce as things/{id}/+, and native/announce/1 as things/{thing}/announce: a device that both know becomes two Things`},
+		{"warning: filters that overlap", good("leave: ['{id}/a/+', '{id}/+/b']"), `test.yaml:5:25: profiles[0].leave[1]: warning: the filters +/a/+ and +/+/b overlap and neither covers the other: some brokers deliver a message on +/a/b twice`},
 		{"a required input without a value", good("services: {A: {inputs: {n: {type: NOTHING, required: true}}, request: {topic: a/b}}}"), `profiles[0].services.A.inputs.n: a NOTHING has no value and cannot be required`},
-		{"warning: two rules for the same", good("leave: ['x/{id}/a', 'x/{id}/a']"), `warning: the rule hears the same messages as p/leave/1`},
+		{"warning: two rules for the same", good("leave: ['x/{id}/a', 'x/{id}/a']"), `test.yaml:5:25: profiles[0].leave[1]: warning: the rule hears the same messages as p/leave/1`},
+		{"warning: two presets hear the same", "profiles: [{preset: native}, {preset: native}]", `test.yaml:1:39: profiles[1].preset: warning: native-2/announce/1 hears`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, problems := load(t, tt.profile)
