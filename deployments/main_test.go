@@ -30,7 +30,9 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "thingbridge")
-	if out, err := exec.Command("go", "build", "-o", binary, "thingbridge/cmd/thingbridge").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-trimpath", "-o", binary, "thingbridge/cmd/thingbridge")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
+	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build thingbridge: %v\n%s", err, out)
 		return 1
 	}

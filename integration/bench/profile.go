@@ -65,7 +65,7 @@ func (m *machine) build() error {
 		return nil
 	}
 	m.binary = filepath.Join(m.dir, "thingbridge")
-	args := []string{"build", "-o", m.binary}
+	args := []string{"build", "-trimpath", "-o", m.binary}
 	if m.profiles != "" {
 		root, err := moduleDir()
 		if err != nil {
@@ -86,7 +86,9 @@ func (m *machine) build() error {
 		}
 		args = append(args, "-overlay", file)
 	}
-	out, err := exec.Command("go", append(args, "thingbridge/cmd/thingbridge")...).CombinedOutput()
+	cmd := exec.Command("go", append(args, "thingbridge/cmd/thingbridge")...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("build thingbridge: %w: %s", err, out)
 	}
