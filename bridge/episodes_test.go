@@ -165,3 +165,15 @@ func TestTroubleThatGoesOnIsToldOfEachHour(t *testing.T) {
 		}
 	}, func(o *bridge.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 }
+
+func TestThePresenceThatALineTellsMayBeTheWills(t *testing.T) {
+	var log lines
+	options := func(o *bridge.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) }
+	bubble(t, nil, func(r *rig) {
+		r.retained("things/pump-1/announce", "{}")
+		r.live("things/pump-1/status", "offline")
+		if n := log.count("presence changed", "thing=pump-1", "online=false", `why="presence message, or the will"`, "rule=native/presence/1"); n != 1 {
+			t.Errorf("%d lines tell it: %s", n, log.buf.String())
+		}
+	}, options)
+}

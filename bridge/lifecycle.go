@@ -364,7 +364,9 @@ func (b *Bridge) presence(p *mapping.Presence, r *receipt) {
 	}
 	if was != now {
 		b.reconsider(t)
-		b.note(func() { b.log.Info("presence changed", "thing", t.name, "online", now, "why", "device says so") })
+		b.note(func() {
+			b.log.Info("presence changed", "thing", t.name, "online", now, "why", "presence message, or the will", "rule", p.Rule)
+		})
 	}
 	if p.Online && p.Live {
 		b.touched(t)

@@ -128,6 +128,10 @@ func (c *Console) Addr() net.Addr { return c.server.Addr() }
 
 // Run serves until ctx ends.
 func (c *Console) Run(ctx context.Context) error {
+	if err := c.Listen(); err != nil {
+		return err
+	}
+	c.opt.Logger.Info("console listens", "address", c.Addr().String(), "log_in", c.opt.Token != "" || c.opt.Password != "")
 	stop := context.AfterFunc(ctx, func() { c.present().close() })
 	defer stop()
 	if err := c.server.Run(ctx); err != nil {

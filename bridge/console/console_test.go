@@ -1,11 +1,13 @@
 package console
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -315,4 +317,25 @@ func FuzzRequests(f *testing.F) {
 			t.Fatalf("%s %q was let in without the token", method, target)
 		}
 	})
+}
+
+func TestTheLogTellsWhereItListens(t *testing.T) {
+	for _, token := range []string{"", "secret"} {
+		var log bytes.Buffer
+		o := options()
+		o.Token, o.Logger = token, slog.New(slog.NewTextHandler(&log, nil))
+		c, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		if err := c.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("msg=\"console listens\" address=%s log_in=%v\n", c.Addr(), token != "")
+		if text := log.String(); !strings.Contains(text, want) || strings.Contains(text, "secret") {
+			t.Errorf("the log has no %q: %s", want, text)
+		}
+	}
 }
