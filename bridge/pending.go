@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -19,9 +20,11 @@ type call struct {
 	end      func(alwayson.Value, *mapping.CallError)
 	started  time.Time
 	deadline time.Time
+	size     int // in bytes, of what is sent
 	timer    *timer
 	phase    phase
 	unsent   int            // publications the broker does not have yet
+	asker    *call          // the read whose question is this one's, too; nil: it asks itself
 	reported alwayson.Value // what an echo write saw instead
 	value    alwayson.Value // of a write, as it came
 	promise  *promise       // that it is made of: its caller was answered long ago
@@ -66,6 +69,7 @@ type relay struct {
 	perThing      map[string]int
 	perEngine     map[*mapping.Engine]int // by whose rules they were made
 	n             atomic.Int64            // calls in flight; written under mu
+	bytes         int                     // their sizes
 	promises      map[string][]*promise   // by Thing, in their order
 	promised      atomic.Int64            // promises, over all Things; written under mu
 	promisedBytes int
@@ -74,6 +78,10 @@ type relay struct {
 	recentIDs     []string
 	recentPos     int
 }
+
+// callBytes bounds what the calls in flight send: it is kept until they end, and a
+// short request can make a long payload.
+const callBytes = 64 << 20
 
 // recentCalls is how many ids of ended calls are remembered, to tell a late or
 // double reply from a foreign one.
@@ -106,8 +114,11 @@ func (r *relay) timeoutOf(c *mapping.Call) time.Duration {
 func (r *relay) begin(k *call, timeout time.Duration) {
 	t, c := k.t, k.c
 	k.deadline, k.unsent = time.Now().Add(timeout), len(c.Send)
+	for i := range c.Send {
+		k.size += len(c.Send[i].Topic) + len(c.Send[i].Payload)
+	}
 	r.mu.Lock()
-	if full := r.fullLocked(t.name); full != "" && k.promise == nil {
+	if full := r.fullLocked(t.name, k.size); full != "" && k.promise == nil {
 		r.mu.Unlock()
 		r.b.metrics.call(k.kind, "refused", 0)
 		r.b.episodic("calls", "calls refused", "thing", t.name, "reason", full)
@@ -115,6 +126,7 @@ func (r *relay) begin(k *call, timeout time.Duration) {
 		return
 	}
 	r.n.Add(1)
+	r.bytes += k.size
 	r.perThing[t.name]++
 	r.perEngine[c.Engine]++
 	k.timer = r.b.timers.after(timeout, func() { r.timeout(k, timeout) })
@@ -139,10 +151,13 @@ func (r *relay) begin(k *call, timeout time.Duration) {
 	r.wake(k)
 }
 
-func (r *relay) fullLocked(thing string) string {
+func (r *relay) fullLocked(thing string, size int) string {
 	lim := r.b.inForce().limits
 	if n := r.inFlight(); n >= lim.Calls {
 		return fmt.Sprintf("the bridge is full: %d calls are in flight (limits.calls)", n)
+	}
+	if r.bytes > 0 && r.bytes+size > callBytes {
+		return fmt.Sprintf("the bridge is full: the calls in flight send %d bytes, of %d that are kept", r.bytes, callBytes)
 	}
 	if n := r.perThing[thing]; n >= lim.CallsPerThing {
 		return fmt.Sprintf("%s is busy: %d calls are in flight (limits.calls_per_thing)", thing, n)
@@ -220,11 +235,13 @@ func (r *relay) send(k *call) {
 	if k.c.Request != "" {
 		r.byRequest[k.c.Request] = k
 	}
-	joined := false
 	if k.c.EchoProperty != "" {
-		joined = k.kind == "read" && r.askedLocked(k)
+		if k.kind == "read" {
+			k.asker = r.askerLocked(k)
+		}
 		r.echo[k.t.name] = append(r.echo[k.t.name], k)
 	}
+	joined := k.asker != nil
 	r.mu.Unlock()
 	if joined {
 		return
@@ -239,14 +256,14 @@ func (r *relay) send(k *call) {
 	}
 }
 
-// askedLocked reports whether another read waits for the same property already.
-func (r *relay) askedLocked(k *call) bool {
+// askerLocked is the read that has asked for the same property and waits for it; nil: none does.
+func (r *relay) askerLocked(k *call) *call {
 	for _, other := range r.echo[k.t.name] {
 		if other.kind == "read" && other.c.EchoProperty == k.c.EchoProperty {
-			return true
+			return cmp.Or(other.asker, other)
 		}
 	}
-	return false
+	return nil
 }
 
 // published follows a publication; some calls end once the broker has all of theirs.
@@ -299,6 +316,7 @@ func (r *relay) removeLocked(k *call) (next *call) {
 	k.phase = over
 	name := k.t.name
 	r.n.Add(-1)
+	r.bytes -= k.size
 	if r.perThing[name]--; r.perThing[name] <= 0 {
 		delete(r.perThing, name)
 	}

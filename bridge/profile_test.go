@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -179,6 +180,26 @@ const untold = `
   properties:
     - {topic: "u/{id}/data", values: payload}
 `
+
+func TestMessagesWhoseThingCannotBeToldAreNotKeptWhenTheyHaveMadeRoom(t *testing.T) {
+	bubble(t, nil, func(r *rig) {
+		heap := func() uint64 {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		before := heap()
+		for i := range 100 {
+			m := &bridge.Message{Topic: "u/1/data", Payload: []byte(`{"v":"` + num(i) + strings.Repeat("x", 900_000) + `"}`), Received: time.Now()}
+			r.bus.jobs.add(func() { r.b.Message(m) })
+			synctest.Wait()
+		}
+		if grown := int(heap()-before) >> 20; grown > 20 {
+			t.Errorf("%d MiB are kept of 86 MiB, of which 1 MiB may wait", grown)
+		}
+	}, profile(t, untold))
+}
 
 func TestMessagesWhoseThingCannotBeToldWaitForTheAnnouncement(t *testing.T) {
 	bubble(t, map[string][]alwayson.Subscription{"SN7": subs("v")}, func(r *rig) {

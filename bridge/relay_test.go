@@ -292,9 +292,12 @@ func TestReads(t *testing.T) {
 	t.Run("an unknown one that never comes", func(t *testing.T) {
 		bubble(t, pump(), func(r *rig) {
 			r.retained(announce, declared)
-			answer := read(r, "temp")
+			one := read(r, "temp")
+			time.Sleep(time.Second)
+			two := read(r, "temp")
 			time.Sleep(11 * time.Second)
-			r.mustFail(answer, alwayson.GatewayTimeout, "did not answer within 10s")
+			r.mustFail(one, alwayson.GatewayTimeout, "did not answer within 10s")
+			r.mustFail(two, alwayson.GatewayTimeout, "did not answer within 10s")
 		})
 	})
 	t.Run("all known ones by *", func(t *testing.T) {
@@ -305,6 +308,38 @@ func TestReads(t *testing.T) {
 			value(t, resp, "temp", 3)
 			value(t, resp, "old", 1)
 		})
+	})
+}
+
+// A short request can make a long payload, and it is kept until the call has ended.
+func TestWhatCallsSendIsBoundedTogether(t *testing.T) {
+	model := map[string][]alwayson.Subscription{}
+	for i := range 8 {
+		model[fmt.Sprintf("t%d", i)] = nil
+	}
+	bubble(t, model, func(r *rig) {
+		large := alwayson.Named{Name: "text", Value: alwayson.NewString(strings.Repeat("x", 900_000))}
+		var answers []chan *alwayson.Response
+		for thing := range model {
+			r.retained("things/"+thing+"/announce", "{}")
+			for range 10 {
+				answers = append(answers, r.service(thing, "S", large))
+			}
+		}
+		synctest.Wait()
+		for i, answer := range answers {
+			if full := len(answer) == 1; full != (i >= 74) {
+				t.Fatalf("call %d is answered at once: %v", i, full)
+			}
+		}
+		r.mustFail(answers[79], alwayson.ServiceUnavailable, "the calls in flight send")
+		time.Sleep(11 * time.Second)
+		r.mustFail(answers[0], alwayson.GatewayTimeout, "did not answer")
+		answer := r.service("t0", "S", large)
+		synctest.Wait()
+		if len(answer) != 0 {
+			t.Error("there is no room after the calls have ended")
+		}
 	})
 }
 

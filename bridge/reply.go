@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -126,7 +127,7 @@ func fieldOf(d *mapping.Device, property string) *alwayson.FieldDefinition {
 // timeout ends a call whose time is over.
 func (r *relay) timeout(k *call, limit time.Duration) {
 	r.mu.Lock()
-	phase, reported, unsent := k.phase, k.reported, k.unsent > 0
+	phase, reported, unsent := k.phase, k.reported, cmp.Or(k.asker, k).unsent > 0
 	r.mu.Unlock()
 	if phase == sent && unsent {
 		r.finish(k, "unavailable", alwayson.Value{}, &mapping.CallError{Code: alwayson.ServiceUnavailable,

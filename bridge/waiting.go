@@ -47,6 +47,7 @@ type untoldList struct {
 type untoldMessage struct {
 	in    mapping.Input
 	r     *receipt
+	timer *timer // acknowledges it; nil: it is acknowledged already
 	acked bool
 }
 
@@ -188,6 +189,7 @@ func (w *waiting) addUntold(profile string, d *dispatch) {
 	if m.r != nil {
 		m.r.add()
 	}
+	m.timer = w.b.timers.after(untoldAck, func() { w.ack(m) })
 	w.mu.Lock()
 	l := w.untold[profile]
 	if l == nil {
@@ -203,14 +205,15 @@ func (w *waiting) addUntold(profile string, d *dispatch) {
 		l.messages = l.messages[1:]
 	}
 	w.mu.Unlock()
-	w.b.timers.after(untoldAck, func() { w.ack(m) })
 	for _, o := range out {
 		w.dropped("", 1)
 		w.ack(o)
 	}
 }
 
+// ack acknowledges a message, whose timer would keep it in memory otherwise.
 func (w *waiting) ack(m *untoldMessage) {
+	w.b.timers.stop(m.timer)
 	w.mu.Lock()
 	done := m.acked || m.r == nil
 	m.acked = true

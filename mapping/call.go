@@ -3,6 +3,7 @@ package mapping
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -300,9 +301,22 @@ func (c *caller) call() (*Call, error) {
 		out.Send = append(out.Send, p)
 	}
 	if len(r.replies) > 0 {
+		if !r.answersRead("inputs") { // which may be large, and the call may last
+			c.extra = slices.DeleteFunc(c.extra, func(b binding) bool { return b.name == "inputs" })
+		}
 		out.answer = c.answer
 	}
 	return out, nil
+}
+
+// answersRead reports whether what judges the replies reads a name.
+func (c *callRule) answersRead(name string) bool {
+	for _, x := range []*expression{c.match, c.result, c.errorExpr, c.echo, c.expect, c.failError, c.failMatch} {
+		if x != nil && x.uses(name) {
+			return true
+		}
+	}
+	return false
 }
 
 func nounOf(k callKind) string {

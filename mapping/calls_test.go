@@ -2,6 +2,7 @@ package mapping_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -358,4 +359,55 @@ writes:
 			t.Errorf("%s: got %q, want %q", payload, got, want)
 		}
 	}
+}
+
+// The inputs of a call are many times as large in memory as what is sent.
+func TestACallKeepsItsInputsOnlyWhereItsAnswerReadsThem(t *testing.T) {
+	const services = `
+thing: ${id}
+announce: d/{id}/online
+services:
+  Plain:
+    inputs: {t: INFOTABLE}
+    output: NUMBER
+    request: {topic: "d/${id}/plain/${request}", payload: '1'}
+    reply: {topic: "d/{id}/plain/{request}/reply", result: payload}
+  Reads:
+    inputs: {t: INFOTABLE}
+    output: NUMBER
+    request: {topic: "d/${id}/reads/${request}", payload: '1'}
+    reply: {topic: "d/{id}/reads/{request}/reply", result: 'len(inputs.t)'}
+`
+	e := engine(t, profileOf(services))
+	put(t, e, "d/a/online", "{}")
+	rows := &alwayson.InfoTable{Fields: []alwayson.Field{{Name: "n", Type: alwayson.TypeNumber}}}
+	for range 50_000 {
+		rows.Rows = append(rows.Rows, []alwayson.Value{alwayson.NewNumber(1)})
+	}
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	call := func(service string) (*mapping.Call, int64) {
+		before := heap()
+		c, err := e.Call("a", service, alwayson.OneRow(alwayson.Named{Name: "t", Value: alwayson.NewTable(rows)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, heap() - before
+	}
+	c, kept := call("Plain")
+	if kept > 5<<20 {
+		t.Errorf("%d bytes are kept of 50,000 rows that nothing reads", kept)
+	}
+	if got := reply(t, e, c, "d/a/plain/"+c.Request+"/reply", "7"); got != "ok 7" {
+		t.Errorf("got %s", got)
+	}
+	c, _ = call("Reads")
+	if got := reply(t, e, c, "d/a/reads/"+c.Request+"/reply", "7"); got != "ok 50000" {
+		t.Errorf("got %s", got)
+	}
+	runtime.KeepAlive(rows)
 }
