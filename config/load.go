@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -138,28 +139,63 @@ func (l *loader) parseYAML(text []byte) *yaml.Node {
 	return root
 }
 
-// syntax reports an error of the YAML parser, which carries its line in its text,
-// unless the text is none.
+// syntax reports an error of the YAML parser.
 func (l *loader) syntax(err error, text []byte) {
-	p := Problem{File: l.file, Message: "not YAML: " + strings.TrimPrefix(err.Error(), "yaml: "), Expected: "valid YAML"}
-	if strings.Contains(err.Error(), "cannot start any token") {
-		p.Expected = "spaces to indent, no tabs, and quotes around text that begins with a special character"
-	}
+	what := strings.TrimPrefix(err.Error(), "yaml: ")
+	p := Problem{File: l.file, Line: 1, Col: 1, Expected: "valid YAML"}
 	var line int
-	if _, scanErr := fmt.Sscanf(err.Error(), "yaml: line %d:", &line); scanErr == nil {
-		p.Line, p.Col = line, 1
-	} else if at := notText(text); at >= 0 {
+	if _, scanErr := fmt.Sscanf(what, "line %d:", &line); scanErr == nil {
+		_, what, _ = strings.Cut(what, ": ")
+		p.Line = line
+	}
+	p.Message = "not YAML: " + what
+	for _, known := range yamlErrors {
+		if strings.Contains(what, known.text) {
+			p.Line += known.after
+			p.Expected = known.expected
+		}
+	}
+	at := notText(text)
+	if name := ""; at < 0 {
+		if _, scanErr := fmt.Sscanf(what, "unknown anchor '%s", &name); scanErr == nil {
+			at = bytes.Index(text, []byte("*"+strings.TrimSuffix(name, "'")))
+		}
+	}
+	if at >= 0 {
 		p.Line, p.Col = 1+bytes.Count(text[:at], []byte("\n")), at-bytes.LastIndexByte(text[:at], '\n')
-		p.Expected = "text in UTF-8"
 	}
 	l.problems = append(l.problems, p)
 }
 
-// notText gives the offset of the first byte that is not UTF-8, -1 if all is.
+// yamlErrors says what would be right, and by how much the line is told too low:
+// the library counts from 0 where the parser and not the scanner finds the error.
+var yamlErrors = []struct {
+	text     string
+	after    int
+	expected string
+}{
+	{"cannot start any token", 0, "spaces to indent, no tabs, and quotes around text that begins with a special character"},
+	{"a tab character", 0, "spaces to indent, no tabs"},
+	{"mapping values are not allowed", 0, "keys of one mapping indented alike, and quotes around text that holds a colon and a space"},
+	{"expected key", 1, "keys of one mapping indented alike"},
+	{"expected '-' indicator", 1, "a list or a mapping, indented alike"},
+	{"expected ',' or ']'", 1, "a list that ends with ]"},
+	{"expected ',' or '}'", 1, "a mapping that ends with }, and quotes around text that holds a special character"},
+	{"expected node content", 1, "valid YAML"},
+	{"expected <document start>", 1, "valid YAML"},
+	{"undefined tag handle", 1, "valid YAML"},
+	{"unknown anchor", 0, "an anchor &name before it, or quotes around text that begins with *"},
+	{"unexpected end of stream", 0, "a quote that ends the text"},
+	{"UTF-8", 0, "text in UTF-8"},
+	{"control characters", 0, "text without control characters"},
+}
+
+// notText gives the offset of the first byte that YAML takes for no text, -1 if
+// there is none.
 func notText(text []byte) int {
 	for at := 0; at < len(text); {
 		r, n := utf8.DecodeRune(text[at:])
-		if r == utf8.RuneError && n == 1 {
+		if r == utf8.RuneError && n == 1 || unicode.IsControl(r) && !strings.ContainsRune("\t\n\r\u0085", r) {
 			return at
 		}
 		at += n
