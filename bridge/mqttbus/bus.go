@@ -62,16 +62,16 @@ type Status struct {
 	Session uint64 `json:"session"` // counts sessions from 1
 	// SessionKept says that the broker had kept the inbound session (CONNACK's
 	// session present), and with it what came meanwhile.
-	SessionKept bool      `json:"session_kept"`
+	SessionKept bool      `json:"sessionKept"`
 	Since       time.Time `json:"since"` // of the last change of Up
 	Attempts    int       `json:"attempts,omitempty"`
-	LastError   string    `json:"last_error,omitempty"` // of the last attempt or session that failed
+	LastError   string    `json:"lastError,omitempty"` // of the last attempt or session that failed
 
-	Filters map[string]string `json:"refused_filters,omitempty"` // refused filters and why
+	Filters map[string]string `json:"refusedFilters,omitempty"` // refused filters and why
 
-	InboxMessages   int `json:"inbox_messages"`
-	PublishQueue    int `json:"publish_queue"`
-	PublishInFlight int `json:"publish_in_flight"`
+	InboxMessages   int `json:"inboxMessages"`
+	PublishQueue    int `json:"publishQueue"`
+	PublishInFlight int `json:"publishInFlight"`
 }
 
 // New checks o and makes a Bus that does nothing until Run. Subscribe and

@@ -53,7 +53,7 @@ export function overview(page) {
 }
 
 function linkCard(name, link, history, changes) {
-  const last = link.lastError || link.last_error;
+  const last = link.lastError;
   const facts = [];
   if (link.broker) facts.push(['address', link.broker]);
   if (link.rtt) facts.push(['round trip', link.rtt]);
