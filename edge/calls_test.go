@@ -138,3 +138,37 @@ func TestBodiesUpToMaxBodyAreSent(t *testing.T) {
 		}
 	})
 }
+
+// The platform can answer faster than its answers are worked off.
+func TestTheTablesOfAnswersThatWaitAreBoundedTogether(t *testing.T) {
+	bubble(t, func(t *testing.T, p *peer) {
+		table := &alwayson.InfoTable{Fields: []alwayson.Field{{Name: "n", Type: alwayson.TypeNumber}}}
+		for range 1000 {
+			table.Rows = append(table.Rows, []alwayson.Value{alwayson.NewNumber(1)})
+		}
+		p.request = func(*peerConn, alwayson.Header, *alwayson.Request) *alwayson.Response {
+			return alwayson.OK(alwayson.NewTable(table))
+		}
+		c := p.start(&recorder{}, func(o *Options) { o.MaxServingCells = 3000 })
+		pass(time.Millisecond)
+		busy := make(chan struct{})
+		c.events.post(func() { <-busy })
+		taken, refused := 0, 0
+		for range 5 {
+			c.Start(alwayson.Post, service("a", "S"), time.Minute, func(resp *alwayson.Response, err error) {
+				switch {
+				case err == nil && resp.Content.Table().Len() == 1000:
+					taken++
+				case errors.Is(err, alwayson.ErrNoAnswer):
+					refused++
+				}
+			})
+			pass(time.Millisecond)
+		}
+		close(busy)
+		pass(time.Millisecond)
+		if taken != 3 || refused != 2 || c.answers.Load() != 0 {
+			t.Errorf("%d were taken and %d refused, want 3 and 2; %d cells are left", taken, refused, c.answers.Load())
+		}
+	})
+}

@@ -25,6 +25,7 @@ type Client struct {
 	running atomic.Bool
 	current atomic.Pointer[session] // the authenticated one, nil for none
 	renewal chan struct{}           // a new connection is wanted instead of what there is
+	answers atomic.Int64            // cells of the large tables of answers that done was not told yet
 
 	mu           sync.Mutex // guards the following
 	renewWhy     string
@@ -112,13 +113,37 @@ func (c *Client) Start(method alwayson.Code, req *alwayson.Request, timeout time
 	err := alwayson.ErrNotConnected
 	if s := c.current.Load(); s != nil {
 		err = s.start(method, req, timeout, true, func(_ alwayson.Header, resp *alwayson.Response, err error) {
-			c.events.post(func() { done(resp, err) })
+			c.tell(s.opt.MaxServingCells, done, resp, err)
 		})
 	}
 	if err != nil {
 		c.m.call(outcomeNotSent)
 		c.events.post(func() { done(nil, err) })
 	}
+}
+
+// tell has done called with an answer. What waits for that is bounded in cells:
+// the platform can answer faster than is worked off.
+func (c *Client) tell(most int, done func(*alwayson.Response, error), resp *alwayson.Response, err error) {
+	cells := 0
+	if resp != nil {
+		cells = resp.Content.Unwrap().Table().Cells()
+	}
+	if cells <= fewCells {
+		c.events.post(func() { done(resp, err) })
+		return
+	}
+	n := int64(cells)
+	if all := c.answers.Add(n); all > n && all > int64(most) {
+		c.answers.Add(-n)
+		err := fmt.Errorf("%w: there is no room for it; its tables have %d cells, and others with %d wait to be worked off", alwayson.ErrNoAnswer, n, all-n)
+		c.events.post(func() { done(nil, err) })
+		return
+	}
+	c.events.post(func() {
+		done(resp, err)
+		c.answers.Add(-n)
+	})
 }
 
 // Call sends one request and waits for its answer, as Start does, until ctx

@@ -24,7 +24,7 @@ func (s *session) dispatch(b []byte) {
 		s.part(h, b)
 	default:
 		m, _, err := alwayson.Parse(b, s.opt.Limits)
-		s.message(h, m.Body, err)
+		s.message(h, m.Body, len(b), err)
 	}
 }
 
@@ -54,12 +54,12 @@ func (s *session) part(h alwayson.Header, b []byte) {
 		s.spoilt(h, err, alwayson.BadRequest)
 	case whole.Done:
 		body, _, err := alwayson.ParseBody(whole.Header, whole.Body, s.opt.Limits)
-		s.message(whole.Header, body, err)
+		s.message(whole.Header, body, len(whole.Body), err)
 	}
 }
 
-// message handles one whole message; err says why its body cannot be read.
-func (s *session) message(h alwayson.Header, body alwayson.Body, err error) {
+// message handles one whole message of so many bytes; err says why its body cannot be read.
+func (s *session) message(h alwayson.Header, body alwayson.Body, bytes int, err error) {
 	if err != nil {
 		s.m.undecodable(badBody)
 		s.log.Debug("undecodable message", "code", h.Code, "request", h.RequestID, "error", err)
@@ -71,7 +71,7 @@ func (s *session) message(h alwayson.Header, body alwayson.Body, err error) {
 		b.Code = h.Code
 		s.finish(h, b, nil)
 	case *alwayson.Request:
-		s.accept(h, b)
+		s.accept(h, b, bytes)
 	case *alwayson.Auth, *alwayson.Bind:
 		s.reply(h, alwayson.Fail(alwayson.BadRequest, fmt.Sprintf("%v is not for an edge to answer", h.Code)))
 	default:

@@ -65,7 +65,11 @@ type Options struct {
 	MaxServingThing int
 	// MaxServingCells is how many cells the tables of these may have together, where a
 	// request has more than some hundred; at least those of one message; default 4,000,000.
+	// The same holds for the platform's answers until done has been called.
 	MaxServingCells int
+	// MaxServingBytes is how many bytes these may have together, where one has more
+	// than some kilobytes; at least those of one message; default 64 MiB.
+	MaxServingBytes int
 	BindBatch       int // most names in one BIND or UNBIND; default 1000
 	MaxAsking       int // questions for subscriptions in flight; default 32
 
@@ -105,6 +109,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.MaxServing, 1024)
 	setDefault(&o.MaxServingThing, max(1, o.MaxServing/4))
 	setDefault(&o.MaxServingCells, 4_000_000)
+	setDefault(&o.MaxServingBytes, 64<<20)
 	setDefault(&o.BindBatch, 1000)
 	setDefault(&o.MaxAsking, 32)
 	o.ConnectBackoff = o.ConnectBackoff.orElse(Backoff{Min: time.Second, Max: 15 * time.Second, Factor: 2, Jitter: 0.3})
@@ -152,7 +157,7 @@ func (o *Options) validate() error {
 	if o.BindBatch < 1 || o.BindBatch > 65535 {
 		errs = append(errs, fmt.Errorf("bind batch %d: expected 1 to 65535 names", o.BindBatch))
 	}
-	for name, n := range map[string]int{"queue": o.QueueBytes, "calls": o.MaxCalls, "serving": o.MaxServing, "serving for one Thing": o.MaxServingThing, "cells": o.MaxServingCells, "asking": o.MaxAsking} {
+	for name, n := range map[string]int{"queue": o.QueueBytes, "calls": o.MaxCalls, "serving": o.MaxServing, "serving for one Thing": o.MaxServingThing, "cells": o.MaxServingCells, "bytes": o.MaxServingBytes, "asking": o.MaxAsking} {
 		if n < 0 {
 			errs = append(errs, fmt.Errorf("%s %d: expected a positive number", name, n))
 		}

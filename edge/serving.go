@@ -15,16 +15,20 @@ type served struct {
 	h        alwayson.Header
 	thing    string // that it is for, as busy has it
 	cells    int    // of its tables, if they are many
+	bytes    int    // of its message, if they are many
 	timer    timer
 	answered atomic.Bool
 }
 
-// fewCells is what a request's tables may always have.
-const fewCells = 500
+// What a request may always have.
+const (
+	fewCells = 500
+	fewBytes = 32 << 10
+)
 
 // accept enters a request among those being served and hands it over, or says
 // that there are too many.
-func (s *session) accept(h alwayson.Header, req *alwayson.Request) {
+func (s *session) accept(h alwayson.Header, req *alwayson.Request, bytes int) {
 	if s.leaving.Load() {
 		s.reply(h, alwayson.Fail(alwayson.ServiceUnavailable, "the bridge is stopping"))
 		return
@@ -32,6 +36,9 @@ func (s *session) accept(h alwayson.Header, req *alwayson.Request) {
 	q := &served{s: s, h: h, thing: strings.ToLower(req.Entity)}
 	if n := req.Params.Cells(); n > fewCells {
 		q.cells = n
+	}
+	if bytes > fewBytes {
+		q.bytes = bytes
 	}
 	if refusal := s.enter(q); refusal != "" {
 		s.reply(h, alwayson.Fail(alwayson.ServiceUnavailable, refusal))
@@ -52,8 +59,11 @@ func (s *session) enter(q *served) (refusal string) {
 		return fmt.Sprintf("the bridge is busy: %d requests for this Thing are being served", s.opt.MaxServingThing)
 	case q.cells > 0 && s.cells > 0 && s.cells+q.cells > s.opt.MaxServingCells:
 		return fmt.Sprintf("the bridge is busy: the tables of the requests being served have %d cells", s.cells)
+	case q.bytes > 0 && s.bytes > 0 && s.bytes+q.bytes > s.opt.MaxServingBytes:
+		return fmt.Sprintf("the bridge is busy: the requests being served have %d bytes", s.bytes)
 	case !s.dead:
 		s.cells += q.cells
+		s.bytes += q.bytes
 		s.serving[q] = struct{}{}
 		s.busy[q.thing]++
 	}
@@ -69,6 +79,7 @@ func (s *session) exit(q *served) {
 	}
 	delete(s.serving, q)
 	s.cells -= q.cells
+	s.bytes -= q.bytes
 	if s.busy[q.thing]--; s.busy[q.thing] == 0 {
 		delete(s.busy, q.thing)
 	}

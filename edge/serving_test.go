@@ -143,6 +143,44 @@ func TestTheTablesOfRequestsAreBoundedTogether(t *testing.T) {
 	})
 }
 
+func TestTheBytesOfRequestsAreBoundedTogether(t *testing.T) {
+	bubble(t, func(t *testing.T, p *peer) {
+		var mu sync.Mutex
+		var waiting []func(*alwayson.Response)
+		h := &recorder{onRequest: func(_ string, _ alwayson.Code, _ *alwayson.Request, respond func(*alwayson.Response)) {
+			mu.Lock()
+			defer mu.Unlock()
+			waiting = append(waiting, respond)
+		}}
+		c := p.start(h, func(o *Options) { o.MaxServingBytes = 300_000 })
+		c.Want("a")
+		pass(time.Millisecond)
+		ask := func(bytes int) bool {
+			req := service("a", "S")
+			req.Params = alwayson.OneRow(alwayson.Named{Name: "in", Value: alwayson.NewString(strings.Repeat("x", bytes))})
+			id := p.last().ask(alwayson.Post, req)
+			pass(time.Millisecond)
+			return len(p.last().got(id)) == 0
+		}
+		for i, try := range []struct {
+			bytes int
+			taken bool
+		}{{160_000, true}, {130_000, true}, {70_000, false}, {30_000, true}} {
+			if ask(try.bytes) != try.taken {
+				t.Errorf("request %d, of %d bytes: taken %v", i, try.bytes, !try.taken)
+			}
+		}
+		mu.Lock()
+		first := waiting[0]
+		mu.Unlock()
+		first(alwayson.OK(alwayson.Value{}))
+		pass(time.Millisecond)
+		if !ask(70_000) {
+			t.Error("there is no room after an answer")
+		}
+	})
+}
+
 func TestAFloodForOneThingLeavesRoomForTheOthers(t *testing.T) {
 	bubble(t, func(t *testing.T, p *peer) {
 		h := &recorder{onRequest: func(string, alwayson.Code, *alwayson.Request, func(*alwayson.Response)) {}}

@@ -62,6 +62,7 @@ type session struct {
 	serving map[*served]struct{}
 	busy    map[string]int // how many of serving are for a Thing
 	cells   int            // of the large tables of serving
+	bytes   int            // of the large messages of serving
 }
 
 // idSource counts request ids over all sessions of a client.
