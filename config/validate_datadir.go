@@ -29,6 +29,28 @@ func (l *loader) dataDir(dir string) {
 		if err := unix.Access(there, unix.W_OK|unix.X_OK); err != nil {
 			l.caution("data_dir", fmt.Sprintf("%s cannot be written by user id %d: %v; run as that user the bridge does not start", there, os.Getuid(), err),
 				"a directory that the bridge's user can write to")
+		} else if there == filepath.Clean(dir) {
+			l.dataFiles(there)
+		}
+	}
+}
+
+// dataFiles looks whether what an earlier bridge left in the directory can be
+// used; it may have run as somebody else.
+func (l *loader) dataFiles(dir string) {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return // who may not list it may still use what is in it
+	}
+	for _, f := range files {
+		path := filepath.Join(dir, f.Name())
+		if !f.Type().IsRegular() {
+			continue
+		}
+		if err := unix.Access(path, unix.R_OK|unix.W_OK); err != nil {
+			l.caution("data_dir", fmt.Sprintf("%s cannot be read and written by user id %d: %v; run as that user the bridge does not start", path, os.Getuid(), err),
+				"files of the bridge's own user, as chown -R makes them")
+			return
 		}
 	}
 }

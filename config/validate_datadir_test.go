@@ -17,9 +17,17 @@ func TestADataDirectoryThatCannotBeUsedIsTold(t *testing.T) {
 	if err := os.Mkdir(locked, 0o500); err != nil {
 		t.Fatal(err)
 	}
+	foreign := filepath.Join(dir, "foreign")
+	if err := os.Mkdir(foreign, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(foreign, "outbox.db"), nil, 0o400); err != nil {
+		t.Fatal(err)
+	}
 	lockedIs := "warning data_dir: " + locked + " cannot be written"
+	foreignIs := "warning data_dir: " + filepath.Join(foreign, "outbox.db") + " cannot be read and written"
 	if os.Getuid() == 0 {
-		lockedIs = "" // root may write everywhere
+		lockedIs, foreignIs = "", "" // root may write everywhere
 	}
 	cases := []struct{ name, dir, want string }{
 		{"a folder", dir, ""},
@@ -27,6 +35,7 @@ func TestADataDirectoryThatCannotBeUsedIsTold(t *testing.T) {
 		{"a file", file, "data_dir: is a file"},
 		{"a folder under a file", filepath.Join(file, "a"), "data_dir: cannot be made: " + file + " is a file"},
 		{"a folder that is not writable", locked, lockedIs},
+		{"a folder with a file that is not writable", foreign, foreignIs},
 		{"a folder in one that is not writable", filepath.Join(locked, "a"), lockedIs},
 	}
 	for _, c := range cases {

@@ -166,6 +166,7 @@ func TestADamagedFileIsRefusedNamedAndLeftAsItIs(t *testing.T) {
 		"both headers overwritten":   func(b []byte) []byte { copy(b, make([]byte, 8192)); return b },
 		"cut short":                  func(b []byte) []byte { return b[:16384] },
 		"cut within a page":          func(b []byte) []byte { return b[:20001] },
+		"nothing":                    func([]byte) []byte { return nil },
 		"something else":             func([]byte) []byte { return []byte("this is no database") },
 		"a page overwritten":         func(b []byte) []byte { copy(b[16384:], make([]byte, 4096)); return b },
 		"pages full of noise": func(b []byte) []byte {

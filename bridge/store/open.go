@@ -56,7 +56,7 @@ func describe(dir string, err error) error {
 	case errors.Is(err, syscall.EROFS):
 		what = "; the file system is read-only: choose a data_dir that can be written to"
 	case errors.Is(err, fs.ErrPermission):
-		what = fmt.Sprintf("; the directory must be writable for user id %d (chown it, or choose another data_dir)", os.Geteuid())
+		what = fmt.Sprintf("; the directory and the files in it must belong to user id %d (chown -R, or choose another data_dir)", os.Geteuid())
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		what = "; the disk is full: free some space and start again"
 	case errors.Is(err, syscall.ENOTDIR):

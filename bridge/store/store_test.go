@@ -281,6 +281,9 @@ func TestADirectoryThatCannotBeUsedSaysWhy(t *testing.T) {
 		"a registry that is none": {func(t *testing.T, dir string) {
 			must(t, os.WriteFile(filepath.Join(dir, "registry.db"), []byte("hello"), 0o600))
 		}, "registry.db is damaged"},
+		"an empty registry": {func(t *testing.T, dir string) {
+			must(t, os.WriteFile(filepath.Join(dir, "registry.db"), nil, 0o600))
+		}, "registry.db is damaged: it is empty"},
 		"a registry of a newer format": {func(t *testing.T, dir string) {
 			db, err := boltfile.Kind{Format: 7}.Open(filepath.Join(dir, "registry.db"))
 			must(t, err, db.Close())

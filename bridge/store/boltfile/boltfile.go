@@ -71,7 +71,7 @@ type Kind struct {
 // first. Errors are a *DamagedError, a *FormatError, one that wraps ErrLocked, or
 // the file system's; none of them changes the file.
 func (k Kind) Open(path string) (*bolt.DB, error) {
-	_, err := os.Stat(path)
+	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if err := k.make(path); err != nil {
@@ -79,6 +79,8 @@ func (k Kind) Open(path string) (*bolt.DB, error) {
 		}
 	case err != nil:
 		return nil, err
+	case info.Size() == 0: // the library would write into it
+		return nil, k.Damaged(path, errors.New("it is empty"))
 	default:
 		if err := k.verify(path); err != nil {
 			return nil, err
