@@ -170,23 +170,18 @@ const awakeTime = 5 * time.Second
 
 // wake sends the call, or has it wait until its device shows itself.
 func (r *relay) wake(k *call) {
-	t, b := k.t, r.b
-	b.mu.Lock()
-	wait := t.device.QueueFor
+	t := k.t
+	wait, sleeps := r.b.sleeps(t)
 	if k.promise != nil {
-		wait = 0 // its device is there
+		wait, sleeps = 0, false // its device is there
 	}
-	sleeps := wait > 0 && (t.unheard || time.Since(t.lastSeen) > awakeTime)
-	if t.device.SleepTold {
-		sleeps = wait > 0 && t.asleep
-	}
-	b.mu.Unlock()
 	if sleeps {
 		r.mu.Lock()
 		if k.phase == asleep {
 			r.sleepers[t.name] = append(r.sleepers[t.name], k)
 		}
 		r.mu.Unlock()
+		_, sleeps = r.b.sleeps(t) // it may have shown itself before k was among those that wait
 	}
 	switch {
 	case !sleeps:
@@ -197,6 +192,18 @@ func (r *relay) wake(k *call) {
 	case k.kind == "write" && k.c.Confirm == mapping.ConfirmSent && k.c.EchoProperty == "":
 		r.promise(k, wait)
 	}
+}
+
+// sleeps tells how long calls wait for a Thing's device, and whether they have to.
+func (b *Bridge) sleeps(t *thing) (wait time.Duration, sleeps bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	wait = t.device.QueueFor
+	sleeps = t.unheard || time.Since(t.lastSeen) > awakeTime
+	if t.device.SleepTold {
+		sleeps = t.asleep
+	}
+	return wait, wait > 0 && sleeps
 }
 
 // awake sends what waited for a Thing's device to show itself, the earliest first.

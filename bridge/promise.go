@@ -156,6 +156,9 @@ func (r *relay) kept(k *call, p *promise, err error) {
 	if next != nil {
 		r.wake(next)
 	}
+	if _, sleeps := r.b.sleeps(k.t); !sleeps {
+		r.awake(p.thing) // it showed itself while the Store kept p
+	}
 }
 
 // waitsLocked has p wait for its device; it gives the writes of its property that
