@@ -161,6 +161,10 @@ func (b *Bridge) Run(ctx context.Context) error {
 	return nil
 }
 
+// Probe has answered called on the goroutine that closes the gap between intent and
+// reality and runs all timers: it shows that this one works. Run must be running.
+func (b *Bridge) Probe(answered func()) { b.timers.after(0, answered) }
+
 // start tells both sides the intent that the registry holds.
 func (b *Bridge) start() {
 	b.bus.Subscribe(b.engine.Load().Filters()...)

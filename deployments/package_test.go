@@ -101,3 +101,23 @@ func TestShippedConfigurationsAreFine(t *testing.T) {
 		}
 	}
 }
+
+// TestTheSystemdUnitIsFine has systemd read the unit as it is shipped.
+func TestTheSystemdUnitIsFine(t *testing.T) {
+	needs(t, "systemd-analyze", "systemd")
+	text, err := os.ReadFile("systemd/thingbridge.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := filepath.Join(t.TempDir(), "thingbridge.service")
+	if err := os.WriteFile(unit, []byte(strings.ReplaceAll(string(text), "/usr/local/bin/thingbridge", binary)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := command(t, nil, "systemd-analyze", "verify", unit); out != "" {
+		t.Errorf("systemd says of it:\n%s", out)
+	}
+	out := command(t, nil, "systemd-analyze", "security", "--offline=true", unit)
+	if want := "Overall exposure level for thingbridge.service: 1.1 OK"; !strings.Contains(out, want) {
+		t.Errorf("docs/security.md has the exposure level 1.1; systemd says:\n%s", out)
+	}
+}

@@ -171,6 +171,10 @@ func (c *Client) Call(ctx context.Context, method alwayson.Code, req *alwayson.R
 	}
 }
 
+// Probe has answered called where the Handler is called, behind what it is to be told
+// before: it shows that the Handler returns.
+func (c *Client) Probe(answered func()) { c.events.post(answered) }
+
 // Reconnect ends the present connection, if there is one, with reason as its
 // cause; the client connects again after its usual back-off.
 func (c *Client) Reconnect(reason string) {

@@ -43,6 +43,7 @@ type app struct {
 	rests    *rests
 	edges    *edgethings.Manager // nil: not enabled
 	history  *console.History    // that the console shows
+	manager  *serviceManager     // nil: nobody started the process who wants to know
 }
 
 // waitingQueue is an outbox of either mode.
@@ -67,12 +68,14 @@ type appOptions struct {
 	// so; nil: it never is.
 	source *config.Options
 	hangup <-chan os.Signal
+	// manager is told how the bridge fares; nil: nobody is.
+	manager *serviceManager
 }
 
 // newApp opens and joins everything and starts nothing. What it opened is
 // closed when it fails, and when run returns.
 func newApp(c *config.Config, log *slog.Logger, opt appOptions) (_ *app, err error) {
-	a := &app{config: c, log: log, logs: opt.logs, registry: prometheus.NewRegistry()}
+	a := &app{config: c, log: log, logs: opt.logs, registry: prometheus.NewRegistry(), manager: opt.manager}
 	a.reload = newReloader(c, log.With("part", "config"), a.registry, opt)
 	a.consoles = &consoles{app: a}
 	a.rests = &rests{app: a}
@@ -174,6 +177,9 @@ func (a *app) run(ctx context.Context) error {
 	start("rest", sides, a.rests.run)
 	if a.reload.enabled {
 		start("config", work, a.reload.run)
+	}
+	if a.manager != nil {
+		start("service manager", work, func(ctx context.Context) error { return a.manager.run(ctx, a.loops(), a.fares) })
 	}
 	var edges sync.WaitGroup
 	if a.edges != nil {

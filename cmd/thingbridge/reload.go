@@ -48,6 +48,8 @@ type reloader struct {
 	hangup <-chan os.Signal // SIGHUP; nil: nobody listens for it
 	asks   chan askReload   // from the console
 
+	manager *serviceManager // told of reloads that a signal asks for
+
 	mu     sync.Mutex // one reload at a time; guards the following
 	parts  []namedPart
 	tried  string          // what the newest reload found in the file
@@ -87,7 +89,7 @@ type reloadOutcome struct {
 
 // newReloader makes a reloader for what the app was started with.
 func newReloader(c *config.Config, log *slog.Logger, reg prometheus.Registerer, opt appOptions) *reloader {
-	r := &reloader{log: log, metrics: newReloadMetrics(reg), asks: make(chan askReload), hangup: opt.hangup, tried: hex.EncodeToString(c.Sum[:])}
+	r := &reloader{log: log, metrics: newReloadMetrics(reg), asks: make(chan askReload), hangup: opt.hangup, manager: opt.manager, tried: hex.EncodeToString(c.Sum[:])}
 	if opt.source != nil {
 		r.opt, r.enabled = *opt.source, true
 	}

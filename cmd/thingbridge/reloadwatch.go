@@ -56,7 +56,9 @@ func (r *reloader) run(ctx context.Context) error {
 			return nil
 		case <-r.hangup:
 			late = nil
+			ended := r.manager.reloading()
 			r.read("SIGHUP")
+			ended()
 		case ask := <-r.asks:
 			late = nil
 			ask.done <- r.read(ask.why)

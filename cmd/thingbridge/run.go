@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,7 +38,10 @@ func runCommand() *cobra.Command {
 			"platform", c.Platform.URL, "data_dir", c.DataDir)
 		hangup, end := onSignals(log, logs)
 		defer end()
-		a, err := newApp(c, log, appOptions{logs: logs, live: live, progress: true, hangup: hangup, source: &config.Options{File: c.File, Flags: cmd.Flags()}})
+		a, err := newApp(c, log, appOptions{
+			logs: logs, live: live, progress: true, hangup: hangup, manager: newServiceManager(os.Getenv, log),
+			source: &config.Options{File: c.File, Flags: cmd.Flags()},
+		})
 		if err != nil {
 			log.Error("thingbridge cannot start", "error", err)
 			return &failure{}
