@@ -18,6 +18,7 @@ const (
 	progressShown = time.Second            // work that is done sooner shows no live line
 	progressEvery = 10 * time.Second       // between two log lines
 	progressLeast = 200                    // less is not told of
+	progressStuck = progressEvery          // without headway it is told of no more
 	progressLarge = 5000                   // after so much, memory is given back
 )
 
@@ -31,20 +32,40 @@ type longWork struct {
 	active      bool
 	began, told time.Time
 	total, left int
+
+	first int       // what was left when it began
+	low   int       // the least that was left since then
+	moved time.Time // when that was last undercut
+	rests int       // so much made no headway, such as values of devices that never announced themselves
+	stuck bool      // that is how it ended
 }
 
-// note takes a look at a time. over is true once, when the work has ended.
+// note takes a look at a time. over is true once, when the work has ended, or
+// makes no headway any more.
 func (w *longWork) note(now time.Time, left int, goes bool) (over bool) {
+	if left < w.rests-progressLeast {
+		w.rests = 0 // it goes on
+	}
+	w.rests = min(w.rests, left)
+	left -= w.rests
 	switch {
 	case !w.active && goes && left >= progressLeast:
 		w.active, w.began, w.told, w.total, w.left = true, now, now, left, left
+		w.first, w.low, w.moved, w.stuck = left, left, now, false
 	case w.active && !goes:
 		w.active = false
 		return true
 	case w.active && left <= progressLeast/20:
 		w.active, w.left = false, left
 		return true
+	case w.active && left >= w.low && now.Sub(w.moved) >= progressStuck:
+		w.active, w.left, w.stuck = false, left, true
+		w.rests += left
+		return w.low < w.first
 	case w.active:
+		if left < w.low {
+			w.low, w.moved = left, now
+		}
 		w.total += max(0, left-w.left) // more came while it went on
 		w.left = left
 	}
@@ -132,7 +153,10 @@ func (p *progress) look(now time.Time) {
 // over tells of the end, if there was much to do.
 func (p *progress) over(w *longWork, now time.Time) {
 	text := w.done
-	if w.left > progressLeast/20 {
+	switch {
+	case w.stuck:
+		text = w.doing + " makes no headway"
+	case w.left > progressLeast/20:
 		text = w.doing + " was interrupted"
 	}
 	perSecond, _ := w.rate(now)

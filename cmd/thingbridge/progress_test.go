@@ -39,6 +39,14 @@ func falling(n, rate int) (left []int) {
 	return append(left, 0)
 }
 
+// still gives n each second.
+func still(n, seconds int) (left []int) {
+	for range seconds {
+		left = append(left, n)
+	}
+	return left
+}
+
 func TestLongWorkIsToldInTheLogWhereThereIsNoTerminal(t *testing.T) {
 	cases := []struct {
 		name string
@@ -52,6 +60,12 @@ func TestLongWorkIsToldInTheLogWhereThereIsNoTerminal(t *testing.T) {
 			`msg="binding things" count=1000 total=2500 rate=100 eta=15s`, `msg="binding things" count=2000 total=2500 rate=100 eta=5s`,
 			`msg="things bound" count=2500 total=2500 rate=100 after=25s`}},
 		{"more comes meanwhile", []int{1000, 500, 900, 400, 0}, []string{`msg="things bound" count=1400 total=1400`}},
+		{"nothing goes on", append(still(300, 100), 290, 285, 0), nil},
+		{"a part goes on", append(falling(2000, 500)[:3], still(900, 100)...), []string{
+			`msg="binding things" count=1100 total=2000`, `msg="binding things makes no headway" count=1100 total=2000`}},
+		{"a part goes on later", append(append([]int{1000}, still(600, 100)...), 300, 100, 0), []string{
+			`msg="binding things" count=400 total=1000`, `msg="binding things makes no headway" count=400 total=1000`, `msg="things bound" count=300 total=300`}},
+		{"more comes beside what does not go on", append(still(300, 20), 1300, 800, 300), []string{`msg="things bound" count=1000 total=1000`}},
 		{"the connection is lost", []int{1000, 800, -1, -1, 1000, 0}, []string{
 			`msg="binding things was interrupted" count=200 total=1000`, `msg="things bound" count=1000 total=1000`}},
 	}
