@@ -13,7 +13,7 @@ import (
 
 // retryBudget is the most BINDs that one round of retries spends on telling
 // refused names from good ones.
-const retryBudget = 256
+const retryBudget = 300
 
 // binder closes the gap between the Things that should be bound and those that
 // are, on one session, with one BIND or UNBIND in flight at a time. See doc.go
