@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -344,6 +345,14 @@ func (b *Bridge) rejected(e *mapping.Rejected, topic string) {
 	if !quiet[e.Reason] || announces(e.Rule) {
 		b.episodic("rejected/"+e.Rule+"/"+string(e.Reason), "messages refused", "thing", e.Thing, "topic", cutTopic(topic), "rule", e.Rule, "reason", string(e.Reason), "detail", cut(e.Detail))
 	}
+}
+
+// TooLarge implements BusEvents. The Bus counts and logs it; here it shows in the status.
+func (b *Bridge) TooLarge(topic string, bytes int) {
+	e := &mapping.Rejected{Rule: "-", Reason: mapping.ReasonTooLarge,
+		Detail: fmt.Sprintf("a payload of %d bytes is over limits.payload_bytes", bytes)}
+	b.seen.reject(e, topic)
+	b.trouble("", string(e.Reason), "on "+cutTopic(topic)+": "+e.Detail)
 }
 
 // quiet are the reasons that the log does not tell of, since devices that work

@@ -128,6 +128,21 @@ func TestWhatAnAnnouncementHasWrongShowsWithTheThingThatItMakes(t *testing.T) {
 	})
 }
 
+func TestTheStatusTellsOfPayloadsThatAreTooLarge(t *testing.T) {
+	bubble(t, nil, func(r *rig) {
+		for range 3 {
+			r.b.TooLarge("things/pump-1/properties", 2_000_000)
+		}
+		want := "on things/pump-1/properties: a payload of 2000000 bytes is over limits.payload_bytes"
+		if p := r.b.Status().Problems; len(p) != 1 || p[0].Kind != "too_large" || p[0].Count != 3 || p[0].Text != want {
+			t.Errorf("problems: %v", p)
+		}
+		if l := r.b.Rejections(); len(l) != 1 || l[0].Count != 3 || l[0].Rule != "-" {
+			t.Errorf("rejections: %v", l)
+		}
+	})
+}
+
 func TestTheStatusNamesWhoHasNotAnnouncedItself(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		r.live("things/pump-1/announce", "{}")
@@ -137,8 +152,9 @@ func TestTheStatusNamesWhoHasNotAnnouncedItself(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		r.live("things/stranger-03/properties/a", "2")
-		list := r.b.Status().Unannounced
-		if len(list) != 20 || list[0].Thing != "stranger-03" || list[0].Messages != 2 || list[1].Thing != "stranger-29" {
+		s := r.b.Status()
+		list := s.Unannounced
+		if s.Strangers != 30 || len(list) != 20 || list[0].Thing != "stranger-03" || list[0].Messages != 2 || list[1].Thing != "stranger-29" {
 			t.Errorf("unannounced: %v", list)
 		}
 		r.live("things/stranger-03/announce", "{}")

@@ -113,6 +113,9 @@ type BusEvents interface {
 	// its SUBACK; called again after each reconnect and after each later Subscribe was acknowledged.
 	BusUp(session uint64)
 	BusDown(session uint64, err error)
+	// TooLarge tells of a message that is not handed over because its payload is
+	// over limits.payload_bytes. It is called while the network is read, and does not block.
+	TooLarge(topic string, bytes int)
 }
 
 // Record is one unit in the Outbox: opaque data of one Thing.

@@ -126,6 +126,7 @@ type Status struct {
 	Oldest        time.Time         `json:"oldest,omitzero"`
 	Clashes       map[string]string `json:"clashes,omitempty"`     // refused Things: what they clash with
 	Unannounced   []Unannounced     `json:"unannounced,omitempty"` // Things that nobody announced, the latest first, at most 20
+	Strangers     int               `json:"strangers,omitempty"`   // how many of these there are
 	Problems      []Problem         `json:"problems"`              // of nobody's Thing
 }
 
@@ -140,7 +141,7 @@ type Unannounced struct {
 func (b *Bridge) Status() Status {
 	s := Status{Started: b.startedAt, Things: b.tally.counts(), CallsInFlight: b.relay.inFlight(), Pushing: b.sched.pushing(), Clashes: map[string]string{}}
 	s.QueuedRecords, s.QueuedBytes, s.Oldest = b.opt.Outbox.Depth("")
-	s.Unannounced = b.wait.unannounced()
+	s.Unannounced, s.Strangers = b.wait.unannounced()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s.PlatformUp, s.PlatformSince, s.PlatformError = b.platformUp, b.platformSince, errorText(b.platformErr)

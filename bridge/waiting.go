@@ -122,8 +122,9 @@ func (w *waiting) admit(name string) bool {
 	return true
 }
 
-// unannounced lists Things that are not announced and whose messages wait.
-func (w *waiting) unannounced() []Unannounced {
+// unannounced lists Things that are not announced and whose messages wait, the
+// latest, and says how many there are.
+func (w *waiting) unannounced() ([]Unannounced, int) {
 	w.mu.Lock()
 	var list []Unannounced
 	for name, s := range w.strangers {
@@ -133,7 +134,7 @@ func (w *waiting) unannounced() []Unannounced {
 	slices.SortFunc(list, func(a, b Unannounced) int {
 		return cmp.Or(b.Last.Compare(a.Last), strings.Compare(a.Thing, b.Thing))
 	})
-	return list[:min(len(list), mostShown)]
+	return list[:min(len(list), mostShown)], len(list)
 }
 
 // thin drops the n oldest messages of a Thing that is not announced.

@@ -176,13 +176,17 @@ func adviseUnannounced(f *Facts) []Advice {
 	if len(f.Bridge.Unannounced) == 0 {
 		return nil
 	}
-	a := Advice{Kind: "unannounced", Level: LevelWarn, Count: len(f.Bridge.Unannounced), Title: "Devices send and have not announced themselves.",
+	a := Advice{Kind: "unannounced", Level: LevelWarn, Count: f.Bridge.Strangers, Title: "Devices send and have not announced themselves.",
 		Remedy: "What they send waits for an hour after the last message. For a native device publish its announcement, retained: topic things/NAME/announce, payload {} is enough. " +
 			"For others see that the broker keeps their announcement (retained), and that a profile for them is configured."}
 	for _, u := range f.Bridge.Unannounced {
 		a.Details = append(a.Details, fmt.Sprintf("%s: %d waiting", u.Thing, u.Messages))
 	}
-	return []Advice{a.cut()}
+	a = a.cut()
+	if n := len(a.Details) - 1; n == adviceDetails { // the status does not name them all either
+		a.Details[n] = fmt.Sprintf("and %d more", f.Bridge.Strangers-adviceDetails)
+	}
+	return []Advice{a}
 }
 
 // quiet are reasons that are everyday life, or told elsewhere.
@@ -193,6 +197,8 @@ var rejectionRemedies = map[string]string{
 	"malformed":  "The payload is not of the form that the rule reads. Look at what the device sends, and at the rule's format and paths.",
 	"type":       "The value does not convert to the property's type. Change the type in the announcement or profile, or convert it in the rule's value.",
 	"too_large":  "Raise the limit in question (section limits), or have the device send less.",
+	"incomplete": "The device has not said all that makes it one, or not retained. Have it announce itself again; of a device that is gone clear what is left of its announcement (empty, retained).",
+	"presence":   "The message says neither that the device is there nor that it is not. Correct what it sends, or online and offline of the profile's presence.",
 	"definition": "The announcement declares something that cannot be used. Correct it on the device, or in the profile.",
 	"name":       "The platform does not take that name. Rename it on the device, or give it another name in the profile.",
 	"identity":   "A message speaks for a Thing that it may not speak for. See the broker's access rules, and the profile's topics.",
@@ -212,6 +218,11 @@ func adviseRejections(f *Facts) (list []Advice) {
 			Remedy: rejectionRemedies[r.Reason]}
 		if r.Topic != "" {
 			a.Details = append(a.Details, "on "+r.Topic)
+		}
+		switch {
+		case r.Rule == "-": // it came before all rules
+			a.Title = fmt.Sprintf("Refused (%s), %s.", r.Reason, times(r.Count))
+		case r.Topic != "":
 			a.Remedy += " Try it: thingbridge explain TOPIC PAYLOAD."
 		}
 		a.Remedy = strings.TrimSpace(a.Remedy)

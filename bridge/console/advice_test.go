@@ -37,9 +37,15 @@ func TestAdviceSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		}, LevelWarn, []string{"a: p, q and 3 more (9 values)", "Manage Bindings"}},
 		{"names clash", func(f *Facts) { f.Bridge.Clashes = map[string]string{"a": "taken by b"} }, LevelError, []string{"a: taken by b"}},
 		{"a device is not announced", func(f *Facts) { f.Bridge.Unannounced = []bridge.Unannounced{{Thing: "x", Messages: 3}} }, LevelWarn, []string{"x: 3 waiting", "things/NAME/announce"}},
+		{"many devices are not announced", func(f *Facts) {
+			f.Bridge.Unannounced, f.Bridge.Strangers = make([]bridge.Unannounced, 20), 300
+		}, LevelWarn, []string{"and 290 more"}},
 		{"a payload does not fit", func(f *Facts) {
 			f.Rejections = []bridge.Rejection{{Rule: "p/properties/1", Reason: "type", Count: 1, Topic: "t/1", Detail: "temp: a NUMBER is wanted"}}
 		}, LevelWarn, []string{"p/properties/1 (type), once", "temp: a NUMBER is wanted", "on t/1", "thingbridge explain"}},
+		{"a payload is too large", func(f *Facts) {
+			f.Rejections = []bridge.Rejection{{Rule: "-", Reason: "too_large", Count: 2, Topic: "t/1", Detail: "a payload of 5 bytes"}}
+		}, LevelWarn, []string{"Refused (too_large), 2 times.\nRaise the limit in question (section limits), or have the device send less.\n"}},
 		{"nothing outlives the bridge", func(f *Facts) { f.Config.DataDir = "" }, LevelWarn, []string{"data_dir is not set"}},
 		{"the outbox is in memory", func(f *Facts) { f.Config.Outbox.Mode = config.OutboxMemory }, LevelWarn, []string{"outbox.mode is memory"}},
 		{"all is well", func(*Facts) {}, "", nil},

@@ -162,9 +162,16 @@ type skipLog struct {
 
 const skipLogEvery = time.Minute
 
-func (b *Bus) logSkipped(topic string, size int, reason dropReason) {
+// skipped tells of a message that was not handed over.
+func (b *Bus) skipped(topic string, size int, reason dropReason) {
+	topic = sanitize(topic)
+	log := b.log
+	if reason == dropTooLarge {
+		b.events.TooLarge(topic, size)
+		log = log.With("do", "raise limits.payload_bytes, or have the device send less")
+	}
 	if n, tell := b.skips.note(reason, time.Now()); tell {
-		b.log.Warn("messages dropped", "reason", string(reason), "count", n, "topic", sanitize(topic), "bytes", size)
+		log.Warn("messages dropped", "reason", string(reason), "count", n, "topic", topic, "bytes", size)
 	}
 }
 

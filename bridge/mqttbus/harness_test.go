@@ -29,6 +29,7 @@ type recorder struct {
 	messages chan *bridge.Message
 	up       chan uint64
 	down     chan error
+	large    chan string
 	handle   func(*bridge.Message) // instead of the channel
 }
 
@@ -37,6 +38,7 @@ func newRecorder() *recorder {
 		messages: make(chan *bridge.Message, 200_000),
 		up:       make(chan uint64, 1000),
 		down:     make(chan error, 1000),
+		large:    make(chan string, 1000),
 	}
 }
 
@@ -55,6 +57,7 @@ func ackingRecorder() *recorder {
 	return r
 }
 
+func (r *recorder) TooLarge(topic string, bytes int)  { r.large <- fmt.Sprintf("%s %d", topic, bytes) }
 func (r *recorder) BusUp(session uint64)              { r.up <- session }
 func (r *recorder) BusDown(session uint64, err error) { r.down <- err }
 

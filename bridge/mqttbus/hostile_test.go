@@ -184,6 +184,9 @@ func TestTooLargeMessagesAreSkippedAcknowledgedAndCounted(t *testing.T) {
 	if n := counterValue(b.metrics.dropped[dropTooLarge]); n != 1 {
 		t.Errorf("counted %v", n)
 	}
+	if got, want := receive(t, r.large, "word of the large one"), fmt.Sprintf("x %d", size); got != want {
+		t.Errorf("told of %q, want %q", got, want)
+	}
 	// The script's own chunk of 1 MiB is in it.
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > 8<<20 {
 		t.Errorf("allocated %d bytes to skip one message", grown)

@@ -85,7 +85,7 @@ func (b *Bus) openLink(ctx context.Context, opt *settings, o linkOptions) (*link
 		writeTimeout: opt.WriteTimeout,
 		inbox:        o.inbox,
 		metrics:      b.metrics,
-		skipped:      b.logSkipped,
+		skipped:      b.skipped,
 	})
 	l.client = paho.NewClient(l.clientOptions(&opt.Options, o))
 	token := l.client.Connect().(*paho.ConnectToken)

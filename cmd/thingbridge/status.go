@@ -127,6 +127,9 @@ func statusRows(s *status, now time.Time) [][]string {
 	for _, u := range s.Bridge.Unannounced {
 		rows = append(rows, []string{"unknown", u.Thing, fmt.Sprintf("has not announced itself: %s, the last %s ago", waiting(u.Messages), ago(now, u.Last))})
 	}
+	if more := s.Bridge.Strangers - len(s.Bridge.Unannounced); more > 0 {
+		rows = append(rows, []string{"unknown", fmt.Sprintf("and %d more", more), ""})
+	}
 	return append(rows, problemRows(s.Bridge.Problems, now)...)
 }
 

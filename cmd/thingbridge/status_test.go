@@ -192,12 +192,12 @@ func TestTheStatusTellsWhoHasNotAnnouncedItself(t *testing.T) {
 	now := time.Now()
 	s := &status{Bridge: bridge.Status{Unannounced: []bridge.Unannounced{
 		{Thing: "ghost", Messages: 1, Last: now.Add(-5 * time.Second)}, {Thing: "spook", Messages: 7, Last: now.Add(-time.Minute)},
-	}}}
+	}, Strangers: 7}}
 	out := newOutput()
 	if err := table(out, statusRows(s, now)); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"ghost  has not announced itself: 1 message waits, the last 5s ago", "spook  has not announced itself: 7 messages wait, the last 1m"} {
+	for _, want := range []string{"ghost  has not announced itself: 1 message waits, the last 5s ago", "spook  has not announced itself: 7 messages wait, the last 1m", "unknown  and 5 more"} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), strings.Join(strings.Fields(want), " ")) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
