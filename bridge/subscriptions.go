@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"math"
 	"sync"
@@ -20,7 +21,7 @@ type subscriptions struct {
 // collected; their places in the table are swept when it has doubled.
 type subscriptionSets struct {
 	mu    sync.Mutex
-	sets  map[string]weak.Pointer[subscriptions]
+	sets  map[[sha256.Size]byte]weak.Pointer[subscriptions] // by the hash of what they say
 	sweep int
 }
 
@@ -31,9 +32,10 @@ func (s *subscriptionSets) get(list []alwayson.Subscription) *subscriptions {
 		key = append(key, byte(sub.Push))
 		key = binary.BigEndian.AppendUint64(key, math.Float64bits(sub.Threshold))
 	}
+	hash := sha256.Sum256(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if set := s.sets[string(key)].Value(); set != nil {
+	if set := s.sets[hash].Value(); set != nil {
 		return set
 	}
 	set := &subscriptions{list: list, index: make(map[string]int, len(list))}
@@ -41,7 +43,7 @@ func (s *subscriptionSets) get(list []alwayson.Subscription) *subscriptions {
 		set.index[sub.EdgeName] = i
 	}
 	if s.sets == nil {
-		s.sets = map[string]weak.Pointer[subscriptions]{}
+		s.sets = map[[sha256.Size]byte]weak.Pointer[subscriptions]{}
 	}
 	if len(s.sets) >= max(64, s.sweep) {
 		for k, p := range s.sets {
@@ -51,7 +53,7 @@ func (s *subscriptionSets) get(list []alwayson.Subscription) *subscriptions {
 		}
 		s.sweep = 2 * len(s.sets)
 	}
-	s.sets[string(key)] = weak.Make(set)
+	s.sets[hash] = weak.Make(set)
 	return set
 }
 

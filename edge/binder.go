@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"thingbridge/edge/alwayson"
@@ -219,7 +220,21 @@ func judge(h alwayson.Header, resp *alwayson.Response, err error) verdict {
 	case h.Code.IsSuccess():
 		return verdict{}
 	}
-	return verdict{code: h.Code, reason: resp.Reason}
+	return verdict{code: h.Code, reason: cut(resp.Reason, mostSaid)}
+}
+
+// Bounds of what the platform says of a refusal, in bytes: it is looked through for
+// every name of the BIND, and remembered for each.
+const (
+	mostSaid     = 128 << 10
+	mostOfReason = 500
+)
+
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // bind sends one BIND for those of the batch that are still wanted and waits for
@@ -280,7 +295,7 @@ func (v verdict) with(reason string) string {
 	if reason == "" {
 		return v.code.String()
 	}
-	return v.code.String() + ": " + reason
+	return v.code.String() + ": " + cut(reason, mostOfReason)
 }
 
 // exchange sends names and waits; settled runs on the session's goroutine that brings the answer.

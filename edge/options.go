@@ -69,9 +69,10 @@ type Options struct {
 	MaxServingCells int
 	// MaxServingBytes is how many bytes these may have together, where one has more
 	// than some kilobytes; at least those of one message; default 64 MiB.
-	MaxServingBytes int
-	BindBatch       int // most names in one BIND or UNBIND; default 1000
-	MaxAsking       int // questions for subscriptions in flight; default 32
+	MaxServingBytes  int
+	BindBatch        int // most names in one BIND or UNBIND; default 1000
+	MaxSubscriptions int // of one Thing that are kept; default 10,000
+	MaxAsking        int // questions for subscriptions in flight; default 32
 
 	Limits alwayson.Limits // what decoding one message may cost
 
@@ -112,6 +113,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.MaxServingBytes, 64<<20)
 	setDefault(&o.BindBatch, 1000)
 	setDefault(&o.MaxAsking, 32)
+	setDefault(&o.MaxSubscriptions, 10_000)
 	o.ConnectBackoff = o.ConnectBackoff.orElse(Backoff{Min: time.Second, Max: 15 * time.Second, Factor: 2, Jitter: 0.3})
 	o.KeyBackoff = o.KeyBackoff.orElse(Backoff{Min: 15 * time.Second, Max: 5 * time.Minute, Factor: 2, Jitter: 0.2})
 	o.BindBackoff = o.BindBackoff.orElse(Backoff{Min: 5 * time.Second, Max: time.Minute, Factor: 2, Jitter: 0.2})
@@ -157,7 +159,7 @@ func (o *Options) validate() error {
 	if o.BindBatch < 1 || o.BindBatch > 65535 {
 		errs = append(errs, fmt.Errorf("bind batch %d: expected 1 to 65535 names", o.BindBatch))
 	}
-	for name, n := range map[string]int{"queue": o.QueueBytes, "calls": o.MaxCalls, "serving": o.MaxServing, "serving for one Thing": o.MaxServingThing, "cells": o.MaxServingCells, "bytes": o.MaxServingBytes, "asking": o.MaxAsking} {
+	for name, n := range map[string]int{"queue": o.QueueBytes, "calls": o.MaxCalls, "serving": o.MaxServing, "serving for one Thing": o.MaxServingThing, "cells": o.MaxServingCells, "bytes": o.MaxServingBytes, "asking": o.MaxAsking, "subscriptions": o.MaxSubscriptions} {
 		if n < 0 {
 			errs = append(errs, fmt.Errorf("%s %d: expected a positive number", name, n))
 		}

@@ -57,3 +57,20 @@ func TestThingsRefusedInOneBindShowTheirOwnReasons(t *testing.T) {
 		}
 	})
 }
+
+// A refusal of a megabyte for each of many Things would be remembered for each.
+func TestOfALongRefusalLittleIsRemembered(t *testing.T) {
+	bubble(t, func(t *testing.T, p *peer) {
+		p.bind = func(_ *peerConn, b *alwayson.Bind) *alwayson.Response {
+			return alwayson.Fail(alwayson.Forbidden, strings.Join(b.Names, " ")+strings.Repeat("x", 500_000)+"\nbut one")
+		}
+		c := p.start(&recorder{}, nil)
+		c.Want(manyNames(100)...)
+		pass(time.Second)
+		for _, name := range manyNames(100) {
+			if st, reason := c.BindState(name); st != alwayson.Refused || len(reason) > 600 || !strings.HasPrefix(reason, alwayson.Forbidden.String()+": ") {
+				t.Fatalf("%s is %v: %d bytes", name, st, len(reason))
+			}
+		}
+	})
+}

@@ -101,7 +101,7 @@ func subscriptionsOf(q *served, req *alwayson.Request) ([]alwayson.Subscription,
 		q.respond(alwayson.Fail(alwayson.BadRequest, fmt.Sprintf("SynchronizeModelState: propertyInfo: %v", err)))
 		return nil, false
 	}
-	return subs, true
+	return q.s.bounded(subs), true
 }
 
 // currentValues answers SynchronizeModelState.

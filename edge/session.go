@@ -42,6 +42,7 @@ type session struct {
 	sessionID, endpointID atomic.Uint32
 	leaving               atomic.Bool  // no new requests are served
 	closing               atomic.Bool  // our CLOSE is on its way
+	overSubscribed        atomic.Bool  // it was told that a Thing has too many subscriptions
 	pingAt, rtt           atomic.Int64 // nanoseconds
 	heard                 atomic.Uint64
 	sent                  atomic.Uint64
@@ -214,7 +215,7 @@ func (s *session) authenticate(ctx context.Context, key string) error {
 			return fmt.Errorf("authenticate: %w", a.err)
 		}
 		if !a.h.Code.IsSuccess() {
-			return &AuthError{Code: a.h.Code, Reason: a.resp.Reason}
+			return &AuthError{Code: a.h.Code, Reason: cut(a.resp.Reason, mostOfReason)}
 		}
 		return nil
 	case <-s.done:

@@ -3,6 +3,7 @@ package edge
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"thingbridge/edge/alwayson"
@@ -163,6 +164,7 @@ func (t *table) answered(s *session, th *thing, h alwayson.Header, resp *alwayso
 	var subs []alwayson.Subscription
 	if err == nil {
 		subs, err = readSubscriptions(h, resp)
+		subs = s.bounded(subs)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -193,6 +195,20 @@ func (t *table) answered(s *session, th *thing, h alwayson.Header, resp *alwayso
 		t.enqueueLocked(th)
 	}
 	return true
+}
+
+// bounded leaves the first of a Thing's subscriptions, which are kept as long as it is
+// bound; one message can bring a hundred thousand and more.
+func (s *session) bounded(subs []alwayson.Subscription) []alwayson.Subscription {
+	most := s.opt.MaxSubscriptions
+	if len(subs) <= most {
+		return subs
+	}
+	if !s.overSubscribed.Swap(true) {
+		s.log.Warn("platform tells more subscriptions of a Thing than are kept; values of the others are not pushed",
+			"detail", fmt.Sprintf("%d subscriptions, %d are kept", len(subs), most))
+	}
+	return slices.Clone(subs[:most])
 }
 
 func readSubscriptions(h alwayson.Header, resp *alwayson.Response) ([]alwayson.Subscription, error) {

@@ -189,3 +189,34 @@ func TestThatSubscriptionsAreNotToldIsLoggedOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestTheSubscriptionsOfAThingAreBounded(t *testing.T) {
+	bubble(t, func(t *testing.T, p *peer) {
+		h := &recorder{}
+		p.request = func(*peerConn, alwayson.Header, *alwayson.Request) *alwayson.Response {
+			return alwayson.OK(alwayson.NewTable(subscriptions("a", "b", "c", "d")))
+		}
+		var log strings.Builder
+		c := p.start(h, func(o *Options) {
+			o.MaxSubscriptions = 3
+			o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		})
+		c.Want("a")
+		pass(time.Millisecond)
+		p.last().ask(alwayson.Post, service("a", alwayson.ServiceNotifyPropertyUpdate))
+		pass(time.Millisecond)
+		if got := h.subscribed("a"); len(got) != 3 || got[2].EdgeName != "c" {
+			t.Errorf("asked for: %v", got)
+		}
+		sync := service("a", alwayson.ServiceSynchronize)
+		sync.Params = alwayson.OneRow(alwayson.Named{Name: "propertyInfo", Value: alwayson.NewTable(subscriptions("w", "x", "y", "z"))})
+		p.last().ask(alwayson.Post, sync)
+		pass(time.Millisecond)
+		if got := h.subscribed("a"); len(got) != 3 || got[2].EdgeName != "y" {
+			t.Errorf("told: %v", got)
+		}
+		if n := strings.Count(log.String(), "more subscriptions of a Thing than are kept"); n != 1 {
+			t.Errorf("logged %d times", n)
+		}
+	})
+}

@@ -107,10 +107,11 @@ func edgeOptions(c *config.Config, a *app) edge.Options {
 		MaxMessage:     int(c.Platform.MaxMessage),
 		Chunk:          int(c.Platform.Chunk),
 		// Beside calls there is what the platform asks of its own accord.
-		MaxServing:      max(1024, c.Limits.Calls+c.Limits.Calls/4),
-		MaxServingThing: max(256, 2*c.Limits.CallsPerThing),
-		Logger:          a.log.With("part", "platform"),
-		Registerer:      a.registry,
+		MaxServing:       max(1024, c.Limits.Calls+c.Limits.Calls/4),
+		MaxServingThing:  max(256, 2*c.Limits.CallsPerThing),
+		MaxSubscriptions: max(10_000, c.Limits.DefinitionsPerThing),
+		Logger:           a.log.With("part", "platform"),
+		Registerer:       a.registry,
 	}
 	if g := c.Platform.Gateway; g.Type != "" {
 		opt.Gateway = &alwayson.Gateway{Name: g.Name, Type: g.Type}
