@@ -143,6 +143,62 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+func TestOperating(t *testing.T) {
+	s := &source{links: []Link{}}
+	with := func(r *http.Request, key, value string) *http.Request { r.Header.Set(key, value); return r }
+	other := func(method, path string) *http.Request { r := get(path); r.Method = method; return r }
+	const reload, log = "/api/v1/reload", "/api/v1/log"
+	for _, c := range []struct {
+		name            string
+		request         *http.Request
+		status          int
+		body            string
+		reloads, levels int32
+	}{
+		{"how the configuration stands", get(reload), 200, `{"file":"f.yaml"}`, 0, 0},
+		{"a reload", post(reload, ""), 200, `{"ok":true}`, 1, 0},
+		{"a reload with an object", post(reload, "{}"), 200, `{"ok":true}`, 1, 0},
+		{"a reload with a list", post(reload, "[]"), 400, "not a JSON object", 0, 0},
+		{"a reload as a form", with(post(reload, "{}"), "Content-Type", "text/plain"), 415, "Content-Type", 0, 0},
+		{"a reload of another site's page", with(post(reload, "{}"), "Origin", "https://evil.example"), 403, "", 0, 0},
+		{"a reload that is too large", post(reload, `{"a":"`+strings.Repeat("x", 2<<20)+`"}`), 413, "more than", 0, 0},
+		{"no reload by PUT", other("PUT", reload), 405, "only GET and POST", 0, 0},
+		{"how the log is set", get(log), 200, `{"level":"info"}`, 0, 0},
+		{"how the log is set, by HEAD", other("HEAD", log), 200, "", 0, 0},
+		{"another level", post(log, `{"level": "debug"}`), 200, `{"level":"debug"}`, 0, 1},
+		{"a level that is none", post(log, `{"level": 5}`), 400, "the body does not fit", 0, 0},
+		{"a key that is none", post(log, `{"levl": "debug"}`), 400, "levl", 0, 0},
+		{"a level by another site's page", with(post(log, `{"level": "debug"}`), "Sec-Fetch-Site", "cross-site"), 403, "", 0, 0},
+		{"no level by DELETE", other("DELETE", log), 405, "only GET and POST", 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s.reloads.Store(0)
+			s.levels.Store(0)
+			o := options()
+			o.Source = s // and calls are not allowed: neither is one
+			w := serve(t, o, c.request)
+			if w.Code != c.status || !strings.Contains(w.Body.String(), c.body) {
+				t.Errorf("%d %s, expected %d with %s", w.Code, w.Body, c.status, c.body)
+			}
+			if w.Code == 405 && w.Header().Get("Allow") != "GET, POST" {
+				t.Errorf("Allow: %q", w.Header().Get("Allow"))
+			}
+			if s.reloads.Load() != c.reloads || s.levels.Load() != c.levels {
+				t.Errorf("%d reloads and %d levels", s.reloads.Load(), s.levels.Load())
+			}
+		})
+	}
+	t.Run("a Source that is not operated has no such routes", func(t *testing.T) {
+		o := options()
+		o.Source = struct{ Source }{s}
+		for _, path := range []string{reload, log} {
+			if w := serve(t, o, get(path)); w.Code != 404 {
+				t.Errorf("%s: %d", path, w.Code)
+			}
+		}
+	})
+}
+
 func TestReadyzTellsWhatIsMissing(t *testing.T) {
 	o := options()
 	o.Source = &source{links: []Link{{Name: "mqtt", Up: true}, {Name: "platform", Reason: "application key refused"}}}
@@ -293,28 +349,50 @@ func TestItServesAndEnds(t *testing.T) {
 	}
 }
 
+// FuzzRequests sends each request without the token and with it: the first reaches
+// nothing, and neither may stop the console, or change anything but by POST.
 func FuzzRequests(f *testing.F) {
 	f.Add("POST", "/api/v1/things/p/services/S", "localhost", "application/json", `{"a":1}`)
 	f.Add("GET", "/api/v1/things?limit=1", "127.0.0.1:80", "", "")
 	f.Add("GET", "/%2e%2e/api//v1/things/%00", "[::1", "x", "{")
+	f.Add("GET", "/api/v1/trace?topic=a/%23&thing=p", "localhost", "", "")
+	f.Add("POST", "/api/v1/reload", "localhost", "application/json", "{}")
+	f.Add("POST", "/api/v1/log", "localhost", "application/json; charset=utf-8", `{"level": "debug"}`)
+	f.Add("POST", "/api/v1/log", "localhost", "application/json", `{"level": 5}{}`)
+	f.Add("DELETE", "/api/v1/log", "localhost", "application/json", "")
 	o := options()
-	o.AllowCalls, o.Token = true, "T"
+	s := &source{bridge: newBridge(f)}
+	o.Source, o.AllowCalls, o.Token = s, true, "T"
 	c, err := New(o)
 	if err != nil {
 		f.Fatal(err)
 	}
+	over, cancel := context.WithCancel(f.Context())
+	cancel() // traces and calls that wait end at once
 	f.Fuzz(func(t *testing.T, method, target, host, kind, body string) {
-		r, err := http.NewRequest(method, "http://h"+target, strings.NewReader(body))
-		if err != nil {
-			return
-		}
-		r.Host = host
-		r.Header.Set("Content-Type", kind)
-		w := httptest.NewRecorder()
-		c.handler.ServeHTTP(w, r)
-		open := r.URL.Path == "/healthz" || r.URL.Path == "/readyz" || r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/page/")
-		if w.Code == 200 && !open {
-			t.Fatalf("%s %q was let in without the token", method, target)
+		for _, token := range []string{"", "T"} {
+			r, err := http.NewRequestWithContext(over, method, "http://h"+target, strings.NewReader(body))
+			if err != nil {
+				return
+			}
+			r.Host = host
+			r.Header.Set("Content-Type", kind)
+			if token != "" {
+				r.Header.Set("Authorization", "Bearer "+token)
+			}
+			changes := s.reloads.Load() + s.levels.Load()
+			w := httptest.NewRecorder()
+			c.handler.ServeHTTP(w, r)
+			open := r.URL.Path == "/healthz" || r.URL.Path == "/readyz" || r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/page/")
+			if token == "" && w.Code == 200 && !open {
+				t.Fatalf("%s %q was let in without the token", method, target)
+			}
+			if changed := s.reloads.Load()+s.levels.Load() != changes; changed && (token == "" || method != http.MethodPost) {
+				t.Fatalf("%s %q changed something, token %q", method, target, token)
+			}
+			if kind := w.Header().Get("Content-Type"); strings.HasPrefix(kind, "application/json") && method != http.MethodHead && !json.Valid(w.Body.Bytes()) {
+				t.Fatalf("%s %q: %d with what is no JSON: %q", method, target, w.Code, w.Body)
+			}
 		}
 	})
 }

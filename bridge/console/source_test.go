@@ -1,6 +1,8 @@
 package console
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -22,6 +24,8 @@ type source struct {
 	facts   Facts
 	notices []Notice
 	watched atomic.Int32
+	reloads atomic.Int32
+	levels  atomic.Int32
 }
 
 func (s *source) Links() []Link { return s.links }
@@ -44,6 +48,24 @@ func (s *source) Sample() Sample               { return s.sample }
 func (s *source) Trace(f bridge.TraceFilter) *bridge.Trace {
 	s.watched.Add(1)
 	return s.bridge.Trace(f)
+}
+
+// The Operator's side: what was asked for is counted.
+func (s *source) Configuration() any { return map[string]string{"file": "f.yaml"} }
+func (s *source) Reload(ctx context.Context) (any, error) {
+	s.reloads.Add(1)
+	return map[string]bool{"ok": true}, ctx.Err()
+}
+func (s *source) Log() any { return map[string]string{"level": "info"} }
+func (s *source) SetLog(wish json.RawMessage) (any, error) {
+	var w struct {
+		Level string `json:"level"`
+	}
+	if err := Wish(wish, &w); err != nil {
+		return nil, err
+	}
+	s.levels.Add(1)
+	return map[string]string{"level": w.Level}, nil
 }
 
 // newBridge makes a real bridge that is joined to nothing.
