@@ -32,6 +32,10 @@ type binder struct {
 	budget   int
 }
 
+// fewNames are taken apart at once when they are tried again: samples of so few
+// tell nothing.
+const fewNames = 8
+
 // errStopped says that the binder was stopped before the answer.
 var errStopped = errors.New("stopped")
 
@@ -166,6 +170,10 @@ func (b *binder) retry(due []*thing) {
 // binds halves, then ever smaller samples; the first that is accepted shows that
 // the refusal is about single names, and the rest is taken apart.
 func (b *binder) probe(batch []*thing, v verdict) {
+	if len(batch) <= fewNames {
+		b.split(batch, v, true)
+		return
+	}
 	left, right := batch[:len(batch)/2], batch[len(batch)/2:]
 	vl, vr := b.bind(left), b.bind(right)
 	if !vl.refused() || !vr.refused() {
