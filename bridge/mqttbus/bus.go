@@ -183,9 +183,10 @@ func (b *Bus) handOver(ctx context.Context) {
 	}
 }
 
-// Probe has answered called by the goroutine that hands messages to the bridge, behind
-// those that wait now: it shows that this one works. Run must be running.
-func (b *Bus) Probe(answered func()) { b.inbox.between(answered) }
+// Probe has answered called by the goroutine that hands messages to the bridge, before
+// those that wait, which may take long on a slow disk: it shows that this one works. Run
+// must be running.
+func (b *Bus) Probe(answered func()) { b.inbox.soon(answered) }
 
 // expire ends publications whose time is over while they wait.
 func (b *Bus) expire(ctx context.Context) {

@@ -17,6 +17,7 @@ type inbox struct {
 	mu    sync.Mutex // guards the following
 	items queue[received]
 	bytes int
+	next  []func() // to do before any of the items
 
 	filled chan struct{} // capacity 1: an item was added
 	freed  chan struct{} // capacity 1: an item was taken
@@ -76,6 +77,14 @@ func (b *inbox) between(f func()) {
 	signal(b.filled)
 }
 
+// soon has f come out of the queue before what is in it.
+func (b *inbox) soon(f func()) {
+	b.mu.Lock()
+	b.next = append(b.next, f)
+	b.mu.Unlock()
+	signal(b.filled)
+}
+
 // pop takes the oldest entry, waiting for one; false when ctx ended.
 func (b *inbox) pop(ctx context.Context) (received, bool) {
 	for ctx.Err() == nil {
@@ -94,6 +103,11 @@ func (b *inbox) pop(ctx context.Context) (received, bool) {
 func (b *inbox) take() (received, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(b.next) > 0 {
+		f := b.next[0]
+		b.next = b.next[1:]
+		return received{do: f}, true
+	}
 	if b.items.len() == 0 {
 		return received{}, false
 	}

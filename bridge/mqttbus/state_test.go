@@ -127,7 +127,8 @@ func TestWhatIsBetweenMessagesComesInItsPlace(t *testing.T) {
 	in.push(&bridge.Message{Topic: "first"})
 	in.between(func() { order = append(order, "between") })
 	in.push(&bridge.Message{Topic: "second"})
-	for range 3 {
+	in.soon(func() { order = append(order, "soon") })
+	for range 4 {
 		m, ok := in.take()
 		switch {
 		case !ok:
@@ -138,7 +139,7 @@ func TestWhatIsBetweenMessagesComesInItsPlace(t *testing.T) {
 			order = append(order, m.Topic)
 		}
 	}
-	if got := strings.Join(order, " "); got != "first between second" {
+	if got := strings.Join(order, " "); got != "soon first between second" {
 		t.Errorf("%s", got)
 	}
 	if messages, bytes := in.depth(); messages != 0 || bytes != 0 {
