@@ -44,6 +44,9 @@ type Selection struct {
 // StateTrouble chooses the Things that have problems, whatever their state.
 const StateTrouble = "trouble"
 
+// States gives what Selection.State can be.
+func States() []string { return append(slices.Clone(stateNames[1:]), StateTrouble) }
+
 // Selected is what a Selection chose.
 type Selected struct {
 	Things []ThingSummary // from Offset, at most Limit

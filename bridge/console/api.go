@@ -67,11 +67,14 @@ const (
 func (c *Console) things(w http.ResponseWriter, r *http.Request) {
 	values := r.URL.Query()
 	q := bridge.Selection{Prefix: values.Get("prefix"), Text: values.Get("search"), State: values.Get("state"), Profile: values.Get("profile")}
-	var err1, err2, err3 error
+	var err1, err2, err3, err4 error
 	q.Offset, err1 = number("offset", values.Get("offset"), 0, 1<<31-1)
 	q.Limit, err2 = number("limit", values.Get("limit"), defaultLimit, maxLimit)
 	q.Order, q.Reverse, err3 = order(values.Get("sort"))
-	if err := cmp.Or(err1, err2, err3); err != nil {
+	if q.State != "" && !slices.Contains(bridge.States(), q.State) {
+		err4 = fmt.Errorf("state: expected one of %v", bridge.States())
+	}
+	if err := cmp.Or(err1, err2, err3, err4); err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
 	}

@@ -92,6 +92,7 @@ func TestAnswers(t *testing.T) {
 		{"things found, filtered and sorted", get("/api/v1/things?search=Ump&state=ready&profile=native&sort=-lastSeen"), 200, `"name":"/Ump/ready/native/lastSeen/true/0/1000"`},
 		{"states of the things that match", get("/api/v1/things"), 200, `"states":{"ready":2}`},
 		{"an order that is none", get("/api/v1/things?sort=size"), 400, "expected one of [name state"},
+		{"a state that is none", get("/api/v1/things?state=redy"), 400, "state: expected one of [offline"},
 		{"a thing with values cut", get("/api/v1/things/pump-1?max_value=30"), 200, `"max":30`},
 		{"a cut that is none", get("/api/v1/things/pump-1?max_value=x"), 400, "max_value: expected a number"},
 		{"no calls are an empty list", get("/api/v1/calls"), 200, `{"calls":[],"total":0}`},

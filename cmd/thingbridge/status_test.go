@@ -53,6 +53,7 @@ func TestARunningBridgeIsAsked(t *testing.T) {
 		"things":                                   {[]string{"things"}, 0, "pump-2  ready"},
 		"things by prefix":                         {[]string{"things", "--prefix", "none-"}, 0, "no Things"},
 		"things by state":                          {[]string{"things", "--state", "refused", "--json"}, 0, `"total": 0`},
+		"things by a state that there is not":      {[]string{"things", "--state", "redy"}, 1, "state: expected one of [offline"},
 		"a Thing with its values":                  {[]string{"things", "pump-1"}, 0, "push VALUE"},
 		"a Thing with its services":                {[]string{"things", "pump-1"}, 0, "Add(a NUMBER, b NUMBER)"},
 		"a Thing as JSON":                          {[]string{"things", "pump-1", "--json"}, 0, `"serviceDefinitions"`},

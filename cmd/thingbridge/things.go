@@ -30,7 +30,7 @@ func thingsCommand() *cobra.Command {
 	}
 	askFlags(cmd)
 	cmd.Flags().StringVar(&prefix, "prefix", "", "only Things whose names begin so")
-	cmd.Flags().StringVar(&state, "state", "", "only Things in this state, for example ready, refused or offline")
+	cmd.Flags().StringVar(&state, "state", "", "only Things in this state, for example ready, refused or offline, or with trouble")
 	cmd.RunE = action(func(cmd *cobra.Command, args []string) error {
 		a, err := newAsker(cmd)
 		if err != nil {
@@ -51,7 +51,8 @@ func listThings(cmd *cobra.Command, a *asker, prefix, state string) error {
 	rows := [][]string{{"NAME", "STATE", "SINCE", "SEEN", "VALUES", "PROBLEMS", "PROFILE", "REASON"}}
 	now := time.Now()
 	for offset, total := 0, 1; offset < total; offset += page {
-		body, err := a.get(cmd.Context(), fmt.Sprintf("/api/v1/things?limit=%d&offset=%d&prefix=%s", page, offset, url.QueryEscape(prefix)))
+		body, err := a.get(cmd.Context(), fmt.Sprintf("/api/v1/things?limit=%d&offset=%d&prefix=%s&state=%s",
+			page, offset, url.QueryEscape(prefix), url.QueryEscape(state)))
 		if err != nil {
 			return err
 		}
@@ -67,9 +68,6 @@ func listThings(cmd *cobra.Command, a *asker, prefix, state string) error {
 			var t bridge.ThingSummary
 			if err := json.Unmarshal(text, &t); err != nil {
 				return fmt.Errorf("the bridge at %s answers in another form than this version knows: %w", a.base, err)
-			}
-			if state != "" && t.State != state {
-				continue
 			}
 			raw = append(raw, text)
 			rows = append(rows, []string{t.Name, t.State, ago(now, t.Since), ago(now, t.LastSeen), fmt.Sprint(t.Values), fmt.Sprint(t.Problems), t.Profile, t.Reason})
