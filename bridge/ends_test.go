@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"thingbridge/bridge"
@@ -278,6 +279,8 @@ type farBus struct {
 	published []bridge.Publication
 	device    func(p bridge.Publication) // what a device does on a message
 	fail      error
+	slow      bool          // the broker confirms only when it is told to
+	held      []func(error) // what it has not confirmed
 	noMarker  bool
 	refreshed []string
 	retains   map[string]string // topic to payload: what comes when it is refreshed
@@ -337,6 +340,11 @@ func (f *farBus) Publish(p bridge.Publication, done func(error)) {
 		f.published = append(f.published, p)
 	}
 	marker := !f.noMarker && strings.HasSuffix(p.Topic, "/marker")
+	if f.slow && !marker && done != nil {
+		f.held = append(f.held, done)
+		f.mu.Unlock()
+		return
+	}
 	f.mu.Unlock()
 	f.jobs.add(func() {
 		if done != nil {
@@ -351,6 +359,15 @@ func (f *farBus) Publish(p bridge.Publication, done func(error)) {
 			device(p)
 		}
 	})
+}
+
+// confirm ends the n-th of the publications that are held.
+func (f *farBus) confirm(n int, err error) {
+	f.mu.Lock()
+	done := f.held[n]
+	f.mu.Unlock()
+	f.jobs.add(func() { done(err) })
+	synctest.Wait()
 }
 
 // sent lists what was published but the marker, as "topic payload".
