@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"syscall"
 )
@@ -25,6 +26,7 @@ type answer struct {
 	status int
 	kind   string // Content-Type
 	body   []byte
+	held   int64 // of Manager.answers
 }
 
 // agents is the HTTP client. Each request has a connection of its own: a request
@@ -103,6 +105,7 @@ func (m *Manager) exchange(ctx context.Context, t *thing, reg *registration, met
 		if err != nil || a.status != http.StatusUnauthorized || next == "" || next == token || try == csrfTries {
 			return a, err
 		}
+		m.drop(a)
 	}
 }
 
@@ -131,6 +134,44 @@ func (m *Manager) keepToken(t *thing, reg *registration, token string) {
 	m.mu.Unlock()
 }
 
+// freeBytes is what each answer may have; what is beyond it counts among
+// Options.Bytes, of all answers together.
+const freeBytes = 64 << 10
+
+// readAnswer reads a body of at most one byte more than may be.
+func (m *Manager) readAnswer(body io.Reader) (content []byte, held int64, err error) {
+	body = io.LimitReader(body, int64(m.opt.MaxBody)+1)
+	room := freeBytes
+	for {
+		if len(content) == room {
+			if held += freeBytes; m.answers.Add(freeBytes) > int64(m.opt.Bytes) {
+				return nil, held, errCrowded
+			}
+			room += freeBytes
+		}
+		content = slices.Grow(content, min(512, room-len(content)))
+		n, err := body.Read(content[len(content):min(cap(content), room)])
+		content = content[:len(content)+n]
+		if err == io.EOF {
+			return content, held, nil
+		}
+		if err != nil {
+			return nil, held, err
+		}
+	}
+}
+
+// drop gives back the room that an answer took; nil is none.
+func (m *Manager) drop(a *answer) {
+	if a != nil {
+		m.answers.Add(-a.held)
+		a.held = 0
+	}
+}
+
+// errCrowded says that the answers of all agents take all the room that there is.
+var errCrowded = errors.New("there is no room for the agent's answer beside those of others; it may have acted")
+
 // errTooLarge says that an answer is over Options.MaxBody.
 var errTooLarge = errors.New("the agent's answer is too large")
 
@@ -156,14 +197,20 @@ func (m *Manager) once(ctx context.Context, reg *registration, token, method, ur
 		return nil, "", reach(err)
 	}
 	defer resp.Body.Close()
-	content, err := io.ReadAll(io.LimitReader(resp.Body, int64(m.opt.MaxBody)+1))
+	content, held, err := m.readAnswer(resp.Body)
+	a := &answer{status: resp.StatusCode, kind: resp.Header.Get("Content-Type"), body: content, held: held}
+	if err != nil || len(content) > m.opt.MaxBody {
+		m.drop(a)
+	}
 	switch {
+	case errors.Is(err, errCrowded):
+		return nil, "", err
 	case err != nil:
 		return nil, "", fmt.Errorf("read the agent's answer: %w", reach(err))
 	case len(content) > m.opt.MaxBody:
 		return nil, "", fmt.Errorf("%w: over %d bytes", errTooLarge, m.opt.MaxBody)
 	}
-	return &answer{status: resp.StatusCode, kind: resp.Header.Get("Content-Type"), body: content}, resp.Header.Get(csrfHeader), nil
+	return a, resp.Header.Get(csrfHeader), nil
 }
 
 // reach makes an error of the network short: addresses and such stand elsewhere.

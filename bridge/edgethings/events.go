@@ -88,7 +88,8 @@ func (m *Manager) notices(t *thing) {
 		m.mu.Unlock()
 		m.slots <- struct{}{}
 		ctx, cancel := context.WithTimeout(m.base, reg.Timeout)
-		_, err := m.exchange(ctx, t, reg, http.MethodPost, reg.url("Services", alwayson.ServiceNotifyPropertyUpdate), []byte("{}"))
+		a, err := m.exchange(ctx, t, reg, http.MethodPost, reg.url("Services", alwayson.ServiceNotifyPropertyUpdate), []byte("{}"))
+		m.drop(a)
 		cancel()
 		<-m.slots
 		m.heard(t, reg, err)

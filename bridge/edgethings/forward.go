@@ -16,6 +16,11 @@ import (
 // Request implements bridge.PlatformEvents: a request for one of our Things is
 // forwarded to its agent, any other handed on.
 func (m *Manager) Request(name string, method alwayson.Code, req *alwayson.Request, respond func(*alwayson.Response)) {
+	if m.find(name) == nil {
+		m.next.Request(name, method, req, respond)
+		return
+	}
+	bytes := restjson.Length(alwayson.NewTable(req.Params))
 	m.mu.Lock()
 	t := m.things[fold(name)]
 	if t == nil {
@@ -23,15 +28,16 @@ func (m *Manager) Request(name string, method alwayson.Code, req *alwayson.Reque
 		m.next.Request(name, method, req, respond)
 		return
 	}
-	if refused := m.refusedLocked(t, method, req); refused != nil {
+	if refused := m.refusedLocked(t, method, req, bytes); refused != nil {
 		m.mu.Unlock()
 		m.metrics.request("refused", 0)
 		respond(refused)
 		return
 	}
-	f := &flight{m: m, t: t, reg: t.reg, started: time.Now(), done: make(chan struct{})}
+	f := &flight{m: m, t: t, reg: t.reg, bytes: bytes, started: time.Now(), done: make(chan struct{})}
 	t.inFlight++
 	m.inFlight++
+	m.bytes += bytes
 	if method == alwayson.Put {
 		f.after, t.lastWrite = t.lastWrite, f.done
 	}
@@ -57,7 +63,7 @@ func (m *Manager) Call(ctx context.Context, thing, service string, inputs *alway
 }
 
 // refusedLocked is the answer to a request that is not forwarded; nil: it is.
-func (m *Manager) refusedLocked(t *thing, method alwayson.Code, req *alwayson.Request) *alwayson.Response {
+func (m *Manager) refusedLocked(t *thing, method alwayson.Code, req *alwayson.Request, bytes int) *alwayson.Response {
 	properties := req.Characteristic == alwayson.Properties
 	switch {
 	case req.Characteristic == alwayson.Services && method != alwayson.Post:
@@ -70,6 +76,11 @@ func (m *Manager) refusedLocked(t *thing, method alwayson.Code, req *alwayson.Re
 		return alwayson.Fail(alwayson.ServiceUnavailable, "the bridge stops")
 	case t.reg.Port == 0:
 		return alwayson.Fail(alwayson.ServiceUnavailable, fmt.Sprintf("the edge thing %s registered without a port, so it cannot be asked", t.name))
+	case bytes > restjson.MaxLength:
+		// A short message can hold a table with a long column name and many rows.
+		return alwayson.Fail(alwayson.EntityTooLarge, fmt.Sprintf("the request to %s is %d bytes of JSON; %d are sent to an agent at most", t.name, bytes, restjson.MaxLength))
+	case m.bytes > 0 && m.bytes+bytes > m.opt.Bytes:
+		return alwayson.Fail(alwayson.ServiceUnavailable, fmt.Sprintf("the bridge is full: requests to edge things with %d bytes of JSON are in flight", m.bytes))
 	case m.inFlight >= m.opt.Calls:
 		return alwayson.Fail(alwayson.ServiceUnavailable, fmt.Sprintf("the bridge is full: %d requests to edge things are in flight (limits.calls)", m.inFlight))
 	case t.inFlight >= m.opt.CallsPerThing:
@@ -83,6 +94,8 @@ type flight struct {
 	m       *Manager
 	t       *thing
 	reg     *registration
+	bytes   int     // of the request's JSON
+	answer  *answer // that the response is made of
 	started time.Time
 	after   chan struct{} // the write before this one; nil: there is none
 	done    chan struct{} // closed at the end
@@ -93,9 +106,6 @@ func (f *flight) run(method alwayson.Code, req *alwayson.Request, respond func(*
 	ctx, cancel := context.WithDeadline(f.m.base, f.started.Add(f.reg.Timeout))
 	defer cancel()
 	resp := f.turn(ctx)
-	if resp == nil {
-		resp = f.tooLong(req)
-	}
 	if resp == nil {
 		switch {
 		case req.Characteristic == alwayson.Services:
@@ -110,9 +120,20 @@ func (f *flight) run(method alwayson.Code, req *alwayson.Request, respond func(*
 	f.m.mu.Lock()
 	f.t.inFlight--
 	f.m.inFlight--
+	f.m.bytes -= f.bytes
 	f.m.mu.Unlock()
 	f.m.metrics.request(outcomeOf(resp.Code), time.Since(f.started))
 	respond(resp)
+	if f.answer != nil {
+		f.m.drop(f.answer)
+		<-f.m.reading
+	}
+}
+
+// take takes an answer for the response to be made of, when there is room for that.
+func (f *flight) take(a *answer) {
+	f.m.reading <- struct{}{}
+	f.answer = a
 }
 
 // turn waits until the write before has ended.
@@ -139,6 +160,7 @@ func (f *flight) ask(ctx context.Context, method string, body []byte, parts ...s
 	if a.status/100 == 2 {
 		return a, nil
 	}
+	defer f.m.drop(a)
 	return nil, agentError(f.t.name, a)
 }
 
@@ -165,7 +187,7 @@ func (m *Manager) heard(t *thing, reg *registration, err error) {
 	case m.things[fold(t.name)] != t || t.reg != reg:
 	case err == nil:
 		say = m.heardLocked(t)
-	case !errors.Is(err, errTooLarge) && t.failures == 0:
+	case !errors.Is(err, errTooLarge) && !errors.Is(err, errCrowded) && t.failures == 0:
 		t.probeLocked(time.Now())
 	}
 	m.mu.Unlock()
@@ -175,17 +197,11 @@ func (m *Manager) heard(t *thing, reg *registration, err error) {
 	signal(m.wake)
 }
 
-// tooLong is the answer to a request whose parameters would be endless as JSON: a
-// short message can hold a table with a long column name and many rows. nil: they fit.
-func (f *flight) tooLong(req *alwayson.Request) *alwayson.Response {
-	if n := restjson.Length(alwayson.NewTable(req.Params)); n > restjson.MaxLength {
-		return alwayson.Fail(alwayson.EntityTooLarge, fmt.Sprintf("the request to %s is %d bytes of JSON; %d are sent to an agent at most", f.t.name, n, restjson.MaxLength))
-	}
-	return nil
-}
-
 func (f *flight) service(ctx context.Context, req *alwayson.Request) *alwayson.Response {
 	a, failed := f.ask(ctx, http.MethodPost, inputs(req.Params), "Services", req.Name)
+	if failed == nil {
+		f.take(a)
+	}
 	if req.Name == alwayson.ServiceGetMetadata {
 		return metadata(f.t.name, a, failed)
 	}
@@ -228,9 +244,11 @@ func (f *flight) read(ctx context.Context, name string) *alwayson.Response {
 		parts = append(parts, name)
 	}
 	a, failed := f.ask(ctx, http.MethodGet, nil, parts...)
-	switch {
-	case failed != nil:
+	if failed != nil {
 		return failed
+	}
+	f.take(a)
+	switch {
 	case all:
 		return propertyRow(f.t.name, a)
 	}
@@ -248,8 +266,9 @@ func (f *flight) write(ctx context.Context, req *alwayson.Request) *alwayson.Res
 		if w.raw != nil {
 			body = append(appendRaw([]byte{'{'}, w.name, w.raw), '}')
 		}
-		_, failed := f.ask(ctx, http.MethodPut, body, "Properties", w.name)
+		a, failed := f.ask(ctx, http.MethodPut, body, "Properties", w.name)
 		if failed == nil {
+			f.m.drop(a)
 			continue
 		}
 		if len(writes) > 1 {

@@ -103,6 +103,7 @@ func (m *Manager) probe(t *thing) {
 	ctx, cancel := context.WithTimeout(m.base, min(reg.Timeout, probeTime))
 	// It waits for no call that is under way: any answer will do, a refusal too.
 	answer, next, err := m.once(ctx, reg, m.token(t, reg), "GET", reg.url(), nil)
+	m.drop(answer)
 	m.keepToken(t, reg, next)
 	cancel()
 	m.metrics.probe(err == nil)

@@ -200,7 +200,7 @@ func (m *Manager) add(p *params) *alwayson.Response {
 	if p.bad != "" {
 		refused = alwayson.Fail(alwayson.BadRequest, p.bad)
 	} else {
-		refused = m.admit(reg)
+		refused = m.admit(reg, true)
 	}
 	if refused != nil {
 		m.metrics.registration("refused")
@@ -208,7 +208,6 @@ func (m *Manager) add(p *params) *alwayson.Response {
 		return refused
 	}
 	m.metrics.registration("added")
-	m.save(reg)
 	return alwayson.OK(alwayson.Value{})
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"thingbridge/bridge"
@@ -26,6 +27,8 @@ type Manager struct {
 	wake    chan struct{}
 	flights sync.WaitGroup // requests, probes and notices
 	slots   chan struct{}  // of notices under way
+	reading chan struct{}  // has room for the answers that are made into values at the moment
+	answers atomic.Int64   // bytes of answers beyond what each may have
 
 	platform Platform
 
@@ -37,6 +40,7 @@ type Manager struct {
 	things   map[string]*thing // by folded name
 	up       bool              // there is a connection to the platform
 	inFlight int               // requests to agents
+	bytes    int               // of their JSON
 	probing  int
 	stopping bool
 	refusals map[string]*Refusal // by folded name
@@ -97,7 +101,7 @@ func New(opt Options, next bridge.PlatformEvents) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("edge things: hosts: %w", err)
 	}
-	m := &Manager{opt: opt, next: next, log: opt.Logger, hosts: h, wake: make(chan struct{}, 1), slots: make(chan struct{}, mostProbes), things: map[string]*thing{}, refusals: map[string]*Refusal{}}
+	m := &Manager{opt: opt, next: next, log: opt.Logger, hosts: h, wake: make(chan struct{}, 1), slots: make(chan struct{}, mostProbes), reading: make(chan struct{}, readers), things: map[string]*thing{}, refusals: map[string]*Refusal{}}
 	m.agents = newAgents(h, opt.TLS)
 	m.base, m.breakOff = context.WithCancel(context.Background())
 	if m.metrics = opt.Metrics; m.metrics == nil {
@@ -114,6 +118,10 @@ func New(opt Options, next bridge.PlatformEvents) (*Manager, error) {
 	return m, nil
 }
 
+// readers is how many answers are made into values at once: a short one can hold a
+// large table.
+const readers = 4
+
 // Attach gives the Manager the side that it binds on, before Run.
 func (m *Manager) Attach(p Platform) { m.platform = p }
 
@@ -128,7 +136,7 @@ func (m *Manager) restore(name string, data []byte) error {
 		m.log.Warn("kept registration of an edge thing cannot be read, it is forgotten", "thing", name, "error", err)
 		return nil
 	}
-	if problem := m.admit(reg); problem != nil {
+	if problem := m.admit(reg, false); problem != nil {
 		m.log.Warn("kept registration of an edge thing is not taken any more, it is forgotten", "thing", name, "reason", problem.Reason)
 		return m.opt.Store.DeleteEdgeThing(name)
 	}
@@ -136,8 +144,9 @@ func (m *Manager) restore(name string, data []byte) error {
 }
 
 // admit takes a registration in: a new one, or one that replaces another of
-// its name. nil: done.
-func (m *Manager) admit(reg *registration) *alwayson.Response {
+// its name; keep has the Store keep it, in the order in which registrations are taken
+// in and back. nil: done.
+func (m *Manager) admit(reg *registration, keep bool) *alwayson.Response {
 	if reg.Port != 0 {
 		if why := m.hosts.refusal(reg.Host, reg.Port); why != "" {
 			return alwayson.Fail(alwayson.Forbidden, why)
@@ -159,6 +168,9 @@ func (m *Manager) admit(reg *registration) *alwayson.Response {
 		}
 	}
 	m.enter(reg)
+	if keep {
+		m.save(reg)
+	}
 	return nil
 }
 
@@ -234,7 +246,7 @@ func (m *Manager) forget(name string) bool {
 	return true
 }
 
-// save keeps a registration.
+// save keeps a registration. changes is held.
 func (m *Manager) save(reg *registration) {
 	if m.opt.Store == nil {
 		return

@@ -37,6 +37,7 @@ const (
 	DefaultCalls         = 1024
 	DefaultCallsPerThing = 16
 	DefaultMaxBody       = 1 << 20
+	DefaultBytes         = 64 << 20
 	DefaultStopTimeout   = 5 * time.Second
 )
 
@@ -52,6 +53,7 @@ type Options struct {
 	Calls         int           // requests in flight to agents
 	CallsPerThing int           // the same for one Thing
 	MaxBody       int           // bytes of an agent's answer
+	Bytes         int           // of all requests in flight, and of all answers, at least one
 	StopTimeout   time.Duration // for what is in flight when Run is told to stop
 	Version       string        // the bridge's, for LocalEms
 
@@ -67,6 +69,7 @@ func (o *Options) fill() error {
 	setDefault(&o.Calls, DefaultCalls)
 	setDefault(&o.CallsPerThing, DefaultCallsPerThing)
 	setDefault(&o.MaxBody, DefaultMaxBody)
+	setDefault(&o.Bytes, DefaultBytes)
 	setDefault(&o.StopTimeout, DefaultStopTimeout)
 	if o.Own == nil {
 		o.Own = func() []string { return nil }
