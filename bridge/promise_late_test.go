@@ -199,7 +199,7 @@ func (s *slowDisk) Sync() error {
 	return s.Store.Sync()
 }
 
-func TestAPromiseThatIsKeptAfterTheDeviceShowedItselfIsMade(t *testing.T) {
+func TestAWriteWhoseDeviceShowsItselfWhileItIsBeingKeptIsMadeOnce(t *testing.T) {
 	disk := &slowDisk{Store: store.NewMemory()}
 	bubble(t, drowsyModel, func(r *rig) {
 		r.live("s/d/hello", "{}")
@@ -217,5 +217,14 @@ func TestAPromiseThatIsKeptAfterTheDeviceShowedItselfIsMade(t *testing.T) {
 		time.Sleep(time.Minute)
 		r.awake()
 		r.mustSend("s/d/set 1")
+		noneKept(t, disk.Store)
 	}, profile(t, drowsy), keepIn(disk))
+}
+
+// noneKept says that no promise would be made after a restart.
+func noneKept(t *testing.T, kept *store.Store) {
+	t.Helper()
+	if err := kept.LoadWrites(func(id uint64, _ []byte) error { t.Errorf("promise %d is still kept", id); return nil }); err != nil {
+		t.Error(err)
+	}
 }

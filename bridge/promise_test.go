@@ -168,6 +168,7 @@ func TestAWriteIsPromisedOnlyOnceItIsKept(t *testing.T) {
 		r.mustSend() // its caller knows that it is not made
 		disk.fail(nil)
 		time.Sleep(time.Minute)
+		noneKept(t, disk.Store)
 		r.mustWrite("d", num1("level", 2))
 		r.live("s/d/data", `{"v":1}`)
 		r.mustSend("s/d/set 2")
