@@ -11,7 +11,8 @@ import (
 // connections are those that are open, by who opened them. Once there are as
 // many as may be, whoever has the most gives way: of its connections on which no
 // request is under way the oldest is closed for one of a caller who has fewer. So
-// nobody keeps the others out by connections on which nothing comes.
+// nobody keeps the others out by connections on which nothing comes, or nothing but
+// requests that are not let through. Of those too many some are kept, to be told so.
 type connections struct {
 	most int
 
@@ -52,6 +53,9 @@ func (c *connections) add(conn net.Conn) bool {
 	n := &connection{conn: conn, caller: by}
 	n.place = by.waiting.PushBack(n)
 	c.all[conn] = n
+	if !room && len(c.all) > c.most+spare/2 { // or the next one would not even be taken
+		c.makeRoomLocked(0)
+	}
 	return room
 }
 
@@ -103,9 +107,26 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 			n.place = nil
 		}
 	case http.StateIdle:
-		n.place = n.caller.waiting.PushBack(n)
+		n.waitsLocked()
 	case http.StateClosed, http.StateHijacked:
 		c.forgetLocked(n)
+	}
+}
+
+// waitsLocked notes that no request is under way on it.
+func (n *connection) waitsLocked() {
+	if n.place == nil {
+		n.place = n.caller.waiting.PushBack(n)
+	}
+}
+
+// refused notes that the request on a connection is not let through: what is left of
+// it, a body that may never come, is nobody's reason to wait.
+func (c *connections) refused(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := c.all[conn]; n != nil {
+		n.waitsLocked()
 	}
 }
 

@@ -59,7 +59,11 @@ type Fail func(w http.ResponseWriter, r *http.Request, status int, text string)
 
 // NewGuard makes the guard of a checked Access.
 func NewGuard(a Access, fail Fail) *Guard {
-	return &Guard{access: a, fail: fail, hosts: ownHosts(&a), origin: http.NewCrossOriginProtection()}
+	turnAway := func(w http.ResponseWriter, r *http.Request, status int, text string) {
+		refused(r)
+		fail(w, r, status, text)
+	}
+	return &Guard{access: a, fail: turnAway, hosts: ownHosts(&a), origin: http.NewCrossOriginProtection()}
 }
 
 // Wrap gives next behind the guard.

@@ -198,43 +198,61 @@ func TestManyConnectionsComeAndGo(t *testing.T) {
 	}
 }
 
-// TestOneCallerDoesNotKeepOthersOut has one address take all connections and say
-// nothing on them, or half a header.
+// TestOneCallerDoesNotKeepOthersOut has one address take all connections, and more
+// than there are, and say on them what costs it nothing.
 func TestOneCallerDoesNotKeepOthersOut(t *testing.T) {
-	const most = 20
-	s := &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) }), Connections: most}
-	address := running(t, s)
-	for i := range most {
-		c, err := net.Dial("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		if i%2 == 0 {
-			if _, err := io.WriteString(c, "GET / HT"); err != nil {
+	const most, token = 20, "the-token"
+	const post = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
+	for _, c := range []struct {
+		name string
+		open int
+		say  string
+	}{
+		{"nothing", most, ""},
+		{"half a header", most, "GET / HT"},
+		{"a request without a log-in, whose body does not come", most, post},
+		{"nothing, on more connections than are taken", most + spare + 20, ""},
+		{"a request whose body does not come, on more connections than are taken", most + spare + 20, post},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			access := Access{Token: token}
+			guard := NewGuard(access, func(w http.ResponseWriter, _ *http.Request, status int, text string) { http.Error(w, text, status) })
+			s := &Server{Handler: guard.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })), Connections: most}
+			address := running(t, s)
+			for range c.open {
+				conn, err := net.Dial("tcp", address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				_, _ = io.WriteString(conn, c.say) // it may be closed already
+			}
+			tick := time.NewTicker(time.Millisecond)
+			defer tick.Stop()
+			for end := time.Now().Add(3 * time.Second); s.open.open() < most; <-tick.C {
+				if time.Now().After(end) {
+					t.Fatalf("only %d are open", s.open.open())
+				}
+			}
+			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.0.2")}}
+			transport := &http.Transport{DialContext: d.DialContext, DisableKeepAlives: true}
+			q, err := http.NewRequest("GET", "http://"+address, nil)
+			if err != nil {
 				t.Fatal(err)
 			}
-		}
-	}
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(3 * time.Second); s.open.open() < most; <-tick.C {
-		if time.Now().After(end) {
-			t.Fatalf("only %d are open", s.open.open())
-		}
-	}
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.0.2")}}
-	transport := &http.Transport{DialContext: d.DialContext, DisableKeepAlives: true}
-	resp, err := (&http.Client{Transport: transport, Timeout: 3 * time.Second}).Get("http://" + address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusNoContent {
-		t.Errorf("another caller is answered %d", resp.StatusCode)
-	}
-	if got := s.open.open(); got > most {
-		t.Errorf("%d are open", got)
+			q.Header.Set("Authorization", "Bearer "+token)
+			resp, err := (&http.Client{Transport: transport, Timeout: 3 * time.Second}).Do(q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusNoContent {
+				t.Errorf("another caller is answered %d", resp.StatusCode)
+			}
+			if got := s.open.open(); got > most+spare {
+				t.Errorf("%d are open", got)
+			}
+		})
 	}
 }
 

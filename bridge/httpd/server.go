@@ -102,24 +102,36 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-type overKey struct{}
+type placeKey struct{}
+
+// place is the connection that a request came on.
+type place struct {
+	open *connections
+	conn net.Conn
+	over bool // one too many
+}
 
 func (s *Server) connected(ctx context.Context, c net.Conn) context.Context {
-	if s.open.add(c) {
-		return ctx
+	return context.WithValue(ctx, placeKey{}, &place{open: s.open, conn: c, over: !s.open.add(c)})
+}
+
+// refused notes that a request is not let through.
+func refused(r *http.Request) {
+	if p, ok := r.Context().Value(placeKey{}).(*place); ok {
+		p.open.refused(p.conn)
 	}
-	return context.WithValue(ctx, overKey{}, true)
 }
 
 // serve answers what comes on a connection too many.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	if r.Context().Value(overKey{}) == nil {
+	if p, ok := r.Context().Value(placeKey{}).(*place); !ok || !p.over {
 		s.Handler.ServeHTTP(w, r)
 		return
 	}
 	if s.Refused != nil {
 		s.Refused()
 	}
+	refused(r)
 	w.Header().Set("Connection", "close")
 	w.Header().Set("Retry-After", "1")
 	http.Error(w, fmt.Sprintf("%d connections are open already", s.Connections), http.StatusServiceUnavailable)
