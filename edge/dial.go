@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -105,9 +106,23 @@ func handshake(ctx context.Context, conn net.Conn, cfg *tls.Config, host string)
 		if errors.As(err, new(tls.RecordHeaderError)) {
 			return nil, fmt.Errorf("tls with %s: the port does not speak TLS; ws:// instead of wss://, or another port: %w", cfg.ServerName, err)
 		}
-		return nil, fmt.Errorf("tls with %s: %w", cfg.ServerName, err)
+		return nil, fmt.Errorf("tls with %s: %w%s", cfg.ServerName, err, certificateAdvice(err))
 	}
 	return c, nil
+}
+
+// certificateAdvice says what to do about a certificate that is not accepted.
+func certificateAdvice(err error) string {
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return "; give the authority that signed it as tls.ca"
+	case errors.As(err, new(x509.HostnameError)):
+		return "; use a name that is in it, or give that as tls.server_name"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "; renew it, or set this machine's clock"
+	}
+	return ""
 }
 
 // reach opens the connection to address, directly or through the proxy.

@@ -112,9 +112,9 @@ func TestTLS(t *testing.T) {
 	}{
 		"own authority and server name":        {&tls.Config{RootCAs: a.pool, ServerName: "twx.example.com"}, ""},
 		"client certificate":                   {&tls.Config{RootCAs: a.pool, ServerName: "twx.example.com", Certificates: []tls.Certificate{a.issue("bridge")}}, ""},
-		"certificate for another name":         {&tls.Config{RootCAs: a.pool, ServerName: "other.example.com"}, "other.example.com"},
+		"certificate for another name":         {&tls.Config{RootCAs: a.pool, ServerName: "other.example.com"}, "other.example.com; use a name that is in it, or give that as tls.server_name"},
 		"the URL's host is the name otherwise": {&tls.Config{RootCAs: a.pool}, "127.0.0.1"},
-		"unknown authority":                    {&tls.Config{ServerName: "twx.example.com"}, "unknown authority"},
+		"unknown authority":                    {&tls.Config{ServerName: "twx.example.com"}, "; give the authority that signed it as tls.ca"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -246,6 +246,14 @@ func TestTLSToAPortWithoutItSaysWhatToLookAt(t *testing.T) {
 	opt := testOptions("wss://" + newPeer(t).onLoopback(nil) + "/Thingworx/WS")
 	await(t, run(t, opt, &recorder{}), "refused", func(s Status) bool {
 		return strings.Contains(s.LastError, "does not speak TLS; ws:// instead of wss://")
+	})
+}
+
+func TestNoTLSToAPortThatWantsItSaysWhatToLookAt(t *testing.T) {
+	server := &tls.Config{Certificates: []tls.Certificate{newAuthority(t).issue("twx.example.com")}}
+	opt := testOptions("ws://" + newPeer(t).onLoopback(server) + "/Thingworx/WS")
+	await(t, run(t, opt, &recorder{}), "refused", func(s Status) bool {
+		return strings.Contains(s.LastError, "wss:// instead of ws://")
 	})
 }
 

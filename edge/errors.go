@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"thingbridge/edge/alwayson"
 )
@@ -59,6 +60,8 @@ func (e *UpgradeError) advice() string {
 	switch {
 	case e.Status == http.StatusNotFound || e.Status >= 300 && e.Status < 400 || e.Status == http.StatusOK:
 		return "; see to the path of the address, on a platform /Thingworx/WS"
+	case e.Status == http.StatusBadRequest && strings.Contains(e.Line, "HTTPS"):
+		return "; wss:// instead of ws://"
 	case e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden:
 		return "; see to the application key, and to what stands before the platform"
 	}

@@ -3,6 +3,7 @@ package mqttbus
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -68,9 +69,23 @@ func (d dialer) openTLS(ctx context.Context, u *url.URL) (net.Conn, error) {
 		if errors.As(err, new(tls.RecordHeaderError)) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 			return nil, fmt.Errorf("TLS: %w; see whether the broker speaks TLS on this port", err)
 		}
-		return nil, fmt.Errorf("TLS: %w", err)
+		return nil, fmt.Errorf("TLS: %w%s", err, certificateAdvice(err))
 	}
 	return c, nil
+}
+
+// certificateAdvice says what to do about a certificate that is not accepted.
+func certificateAdvice(err error) string {
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return "; give the authority that signed it as tls.ca"
+	case errors.As(err, new(x509.HostnameError)):
+		return "; use a name that is in it, or give that as tls.server_name"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "; renew it, or set this machine's clock"
+	}
+	return ""
 }
 
 func (d dialer) openWebSocket(ctx context.Context, u *url.URL) (net.Conn, error) {
@@ -94,7 +109,7 @@ func (d dialer) openWebSocket(ctx context.Context, u *url.URL) (net.Conn, error)
 		if resp != nil {
 			return nil, fmt.Errorf("WebSocket: the server answered %s: %w", resp.Status, err)
 		}
-		return nil, fmt.Errorf("WebSocket: %w", err)
+		return nil, fmt.Errorf("WebSocket: %w%s", err, certificateAdvice(err))
 	}
 	return &wsConn{ws: ws, Conn: ws.NetConn()}, nil
 }

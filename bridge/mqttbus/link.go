@@ -112,7 +112,10 @@ func (b *Bus) openLink(ctx context.Context, opt *settings, o linkOptions) (*link
 }
 
 func (l *link) connected(token *paho.ConnectToken) error {
-	if err := l.conn.err(); err != nil && !errors.Is(err, errClosedByLibrary) {
+	switch err := l.conn.err(); {
+	case errors.Is(err, errClosedByBroker):
+		return fmt.Errorf("%w before it answered; see whether it wants TLS on this port (ssl://), and its log", err)
+	case err != nil && !errors.Is(err, errClosedByLibrary):
 		return err
 	}
 	if err := token.Error(); err != nil {

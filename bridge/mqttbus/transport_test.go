@@ -76,14 +76,22 @@ func TestTLS(t *testing.T) {
 	t.Run("with the system's authorities it is refused and says why", func(t *testing.T) {
 		b, _ := startBus(t, testOptions(t, br.URL()), newRecorder())
 		eventually(t, "the reason is shown", func() bool {
-			return strings.Contains(b.Status().LastError, "certificate signed by unknown authority")
+			return strings.Contains(b.Status().LastError, "; give the authority that signed it as tls.ca")
+		})
+	})
+	t.Run("without TLS it is refused and says why", func(t *testing.T) {
+		b, _ := startBus(t, testOptions(t, strings.Replace(br.URL(), "ssl:", "tcp:", 1)), newRecorder())
+		eventually(t, "the reason is shown", func() bool {
+			return strings.Contains(b.Status().LastError, "before it answered; see whether it wants TLS on this port (ssl://)")
 		})
 	})
 	t.Run("with another server name it is refused and says why", func(t *testing.T) {
 		o := testOptions(t, br.URL())
 		o.TLS = func() (*tls.Config, error) { return &tls.Config{RootCAs: pool, ServerName: "other.example"}, nil }
 		b, _ := startBus(t, o, newRecorder())
-		eventually(t, "the reason is shown", func() bool { return strings.Contains(b.Status().LastError, "other.example") })
+		eventually(t, "the reason is shown", func() bool {
+			return strings.Contains(b.Status().LastError, "other.example; use a name that is in it, or give that as tls.server_name")
+		})
 	})
 	t.Run("settings that cannot be read are read again at the next attempt", func(t *testing.T) {
 		var calls atomic.Int32
