@@ -126,13 +126,14 @@ type Provision struct {
 
 // Console is the listener for health, metrics and the page.
 type Console struct {
-	Listen        string `mapstructure:"listen"` // host:port; empty: no listener
-	Token         Secret `mapstructure:"token"`
-	Username      string `mapstructure:"username"`
-	Password      Secret `mapstructure:"password"`
-	AllowCalls    bool   `mapstructure:"allow_calls"`    // the API may call services of devices
-	MetricsPublic bool   `mapstructure:"metrics_public"` // /metrics without log-in
-	Pprof         bool   `mapstructure:"pprof"`          // Go's profiles under /debug/pprof/
+	Listen        string   `mapstructure:"listen"` // host:port; empty: no listener
+	Hosts         []string `mapstructure:"hosts"`  // names that it has besides, at a proxy before it
+	Token         Secret   `mapstructure:"token"`
+	Username      string   `mapstructure:"username"`
+	Password      Secret   `mapstructure:"password"`
+	AllowCalls    bool     `mapstructure:"allow_calls"`    // the API may call services of devices
+	MetricsPublic bool     `mapstructure:"metrics_public"` // /metrics without log-in
+	Pprof         bool     `mapstructure:"pprof"`          // Go's profiles under /debug/pprof/
 }
 
 // REST is the listener that forwards the platform's REST over the WebSocket.

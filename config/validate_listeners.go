@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"thingbridge/bridge/permit"
 )
@@ -19,6 +20,22 @@ type listener struct {
 
 func (l *loader) console(c *Console) {
 	l.listener(listener{"console", "127.0.0.1:8480", c.Listen, c.Token, c.Password, c.Username})
+	for i, host := range c.Hosts {
+		if !isHost(host) {
+			l.fault(fmt.Sprintf("console.hosts[%d]", i), fmt.Sprintf("%q is no host name", host), "a name or an address without scheme and port, for example bridge.example.com")
+		}
+	}
+}
+
+// isHost reports a name or an address, as the Host header has it without its port.
+func isHost(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return true
+	}
+	other := func(r rune) bool {
+		return !(r == '-' || r == '_' || r == '.' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z')
+	}
+	return s != "" && !strings.ContainsFunc(s, other)
 }
 
 // listener checks who can reach a listener and who has to log in.

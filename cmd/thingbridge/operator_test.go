@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -99,5 +101,27 @@ func TestTheConsoleReloads(t *testing.T) {
 	}
 	if _, err := source.Reload(ctx); !errors.Is(err, errNoReload) {
 		t.Errorf("after the end: %v", err)
+	}
+}
+
+func TestTheConsoleIsAskedForUnderTheNamesThatTheConfigurationGives(t *testing.T) {
+	w := newWorld(t)
+	c := w.config(t, "")
+	c.Console.Hosts = []string{"Bridge.example.com"}
+	a, err := newApp(c, slog.New(slog.DiscardHandler), appOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]int{"bridge.example.com": 200, "bridge.example.com:443": 200, "localhost:8480": 200, "other.example.com": 421} {
+		r := httptest.NewRequest("GET", "/api/v1/config", nil)
+		r.Host = host
+		answer := httptest.NewRecorder()
+		a.consoles.now().ServeHTTP(answer, r)
+		if answer.Code != want {
+			t.Errorf("%s: %d, want %d: %s", host, answer.Code, want, answer.Body)
+		}
+	}
+	if err := a.close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -176,6 +176,7 @@ func consoleOptions(c *config.Config, a *app) (console.Options, error) {
 	}
 	return console.Options{
 		Listen:        c.Console.Listen,
+		Hosts:         c.Console.Hosts,
 		Token:         token,
 		Username:      c.Console.Username,
 		Password:      password,
