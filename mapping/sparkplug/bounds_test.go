@@ -2,11 +2,13 @@ package sparkplug_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"thingbridge/mapping"
+	"thingbridge/mapping/sparkplug"
 )
 
 // A node that sends one number again and again, each time with another payload,
@@ -74,4 +76,46 @@ func TestMetricsOfNoBirthAreTakenOnceUnderTheirNames(t *testing.T) {
 	b.say("g/NDATA/n", object{"seq": 1, "metrics": []any{
 		object{"name": "c", "datatype": 3, "int": 2}, object{"name": "a_b", "datatype": 3, "int": 3}, object{"name": "d", "datatype": 3, "int": 4}}})
 	b.want("g.n.c=2", "g.n.d=4", "sent spBv1.0/g/NCMD/n")
+}
+
+// A birth may list one name again and again, each time with another alias.
+func TestThereAreNoMoreAliasesThanNames(t *testing.T) {
+	b := newBench(t, presetEngine(t)())
+	b.say("g/NBIRTH/n", nodeBirth(1))
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	for i := range uint64(100) {
+		p := sparkplug.Payload{Metrics: make([]sparkplug.Metric, 9000)}
+		for j := range p.Metrics {
+			alias := 100_000 + 10_000*i + uint64(j)
+			p.Metrics[j] = sparkplug.Metric{Name: "v", Alias: &alias, Type: sparkplug.Int32}
+		}
+		turn := mapping.Turn{Now: b.now}
+		b.s.Message(&mapping.Input{Topic: fmt.Sprintf("spBv1.0/g/DBIRTH/n/d%d", i), Payload: p.Append(nil), Now: b.now}, &turn)
+	}
+	if grown := (heap() - before) >> 20; grown > 10 {
+		t.Errorf("100 devices with one metric each take %d MiB", grown)
+	}
+	runtime.KeepAlive(b)
+}
+
+func TestOfANameThatABirthListsTwiceTheLastAliasCounts(t *testing.T) {
+	b := newBench(t, presetEngine(t)())
+	b.say("g/NBIRTH/n", object{"seq": 0, "metrics": []any{
+		object{"name": "a", "alias": 1, "datatype": 3, "int": 1}, object{"name": "a", "alias": 2, "datatype": 3, "int": 1},
+		object{"name": "b", "alias": 3, "datatype": 3, "int": 1}, object{"name": "c", "alias": 3, "datatype": 3, "int": 1}}})
+	b.out = nil
+	b.say("g/NDATA/n", object{"seq": 1, "metrics": []any{object{"alias": 2, "int": 5}, object{"alias": 3, "int": 6}}})
+	b.want("g.n.a=5", "g.n.c=6")
+}
+
+func TestNamesThatNoThingCanHaveAreNotRemembered(t *testing.T) {
+	b := newBench(t, presetEngine(t)())
+	b.say("g/NDATA/"+strings.Repeat("n", 1021), object{"seq": 1, "metrics": []any{object{"alias": 1, "int": 1}}})
+	b.want("rejected malformed")
 }

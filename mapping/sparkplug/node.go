@@ -29,7 +29,7 @@ func (s *session) nodeBirth(key nodeKey, n *node, m *message, t *mapping.Turn) *
 		n.next = uint8(*m.payload.Seq) + 1
 	}
 	n.asked, n.askAgain, n.tries = time.Time{}, time.Time{}, 0
-	n.aliases = make(map[uint64]*known, len(m.payload.Metrics))
+	n.aliases = map[uint64]*known{}
 	n.own = s.index(n.own, nil, m.payload)
 	n.alias(n.own, nil, m, t)
 	n.bornTill = time.Time{}

@@ -79,6 +79,7 @@ type known struct {
 	property string // "": none
 	kind     DataType
 	of       *device // nil: of the node
+	aliased  bool    // it has an alias of this birth
 }
 
 // message is one message of a node, read.
@@ -138,6 +139,12 @@ func (s *session) read(in *mapping.Input, t *mapping.Turn) (key nodeKey, m *mess
 		t.Refuse(in.Topic, mapping.ReasonMalformed, "not a topic of Sparkplug: group, kind of message, edge node and device are wanted")
 		return key, nil, false
 	}
+	for _, level := range levels {
+		if len(level) > maxLevel {
+			t.Refuse(in.Topic, mapping.ReasonMalformed, "a name of %d bytes in the topic; %d are taken", len(level), maxLevel)
+			return key, nil, false
+		}
+	}
 	m = &message{in: in, kind: levels[2]}
 	if len(levels) == 5 {
 		m.device = levels[4]
@@ -166,6 +173,10 @@ func (s *session) read(in *mapping.Input, t *mapping.Turn) (key nodeKey, m *mess
 	m.payload = p
 	return nodeKey{levels[1], levels[3]}, m, true
 }
+
+// maxLevel bounds the names of groups, nodes and devices, in bytes; a Thing's name,
+// which they are parts of, is no longer.
+const maxLevel = 4 * 255
 
 // stranger handles what comes from a node whose birth never came.
 func (s *session) stranger(key nodeKey, m *message, t *mapping.Turn) {
@@ -369,7 +380,7 @@ func (s *session) addDevice(n *node, name string, now time.Time) *device {
 // index gives the metrics of a birth, in place of those it listed before. of is
 // nil for the node itself.
 func (s *session) index(before metrics, of *device, p *Payload) metrics {
-	out := make(metrics, len(p.Metrics))
+	out := metrics{} // of a size that its names decide: a birth may list one again and again
 	for i := range p.Metrics {
 		if m := &p.Metrics[i]; m.Name != "" {
 			out[m.Name] = &known{kind: m.Type, of: of}
@@ -393,20 +404,28 @@ func (n *node) unalias(d *device) {
 	d.aliases = nil
 }
 
-// alias makes the metrics of a birth known by their aliases; it gives these.
+// alias makes the metrics of a birth known by their aliases; it gives these. Where a
+// name or an alias is there twice the last counts, so that there are no more aliases
+// than names.
 func (n *node) alias(named metrics, of *device, m *message, t *mapping.Turn) []uint64 {
 	var given []uint64
-	for i := range m.payload.Metrics {
+	for i := len(m.payload.Metrics) - 1; i >= 0; i-- {
 		metric := &m.payload.Metrics[i]
-		if metric.Alias == nil || metric.Name == "" {
+		k := named[metric.Name]
+		if metric.Alias == nil || metric.Name == "" || k.aliased {
 			continue
 		}
 		alias := *metric.Alias
-		if other := n.aliases[alias]; other != nil && other.of != of {
+		other := n.aliases[alias]
+		if other != nil && other.of == of { // of this birth
+			continue
+		}
+		if other != nil {
 			t.Happened("alias_clash")
 			t.Refuse(m.in.Topic, mapping.ReasonIdentity, "the alias %d of the metric %q is that of another device's metric; the later counts", alias, cut(metric.Name))
 		}
-		n.aliases[alias] = named[metric.Name]
+		k.aliased = true
+		n.aliases[alias] = k
 		given = append(given, alias)
 	}
 	return given
