@@ -381,7 +381,30 @@ func (ems) Serve(_ context.Context, method alwayson.Code, req *alwayson.Request)
 	if req.Entity != "LocalEms" {
 		return nil, false
 	}
+	if req.Name == "Large" {
+		return alwayson.OK(alwayson.NewTable(&alwayson.InfoTable{Fields: []alwayson.Field{{Name: "n"}}, Rows: make([][]alwayson.Value, 1000)})), true
+	}
 	return alwayson.OK(alwayson.NewTable(alwayson.NewResult(alwayson.NewString(method.String() + " " + req.Name)))), true
+}
+
+func TestTablesThatTheBridgeAnswersItselfCountToo(t *testing.T) {
+	r, err := New(Options{Listen: "127.0.0.1:0", Platform: failing{alwayson.ErrNotConnected}, Local: ems{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func() int {
+		q := httptest.NewRequest("POST", "http://localhost/Thingworx/Things/LocalEms/Services/Large", nil)
+		w := httptest.NewRecorder()
+		r.ServeHTTP(w, q)
+		return w.Code
+	}
+	if got := ask(); got != 200 || r.load.answers.Load() != 0 {
+		t.Errorf("answered %d, %d cells are left", got, r.load.answers.Load())
+	}
+	r.load.answers.Store(2_000_000)
+	if got := ask(); got != 503 || r.load.answers.Load() != 2_000_000 {
+		t.Errorf("answered %d, %d cells are left", got, r.load.answers.Load())
+	}
 }
 
 func TestWhatTheBridgeAnswersItselfNeedsNoRuleAndNoConnection(t *testing.T) {

@@ -53,6 +53,10 @@ func (r *REST) answer(w http.ResponseWriter, q *http.Request, slot *slot, method
 	defer cancel()
 	if r.opt.Local != nil && req.EntityType == alwayson.EntityThing {
 		if resp, mine := r.opt.Local.Serve(ctx, method, req); mine {
+			if !r.roomForAnswer(slot, resp) {
+				r.failed(w, q, errAnswers)
+				return
+			}
 			setOutcome(w, outcomeLocal)
 			restjson.Answer(w, resp)
 			return
