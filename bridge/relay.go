@@ -99,7 +99,12 @@ func serviceOf(d *mapping.Device, name string) (*mapping.Service, bool) {
 
 // failure is the platform's form of a call's error; its text is what the
 // platform's user reads.
-func failure(err *mapping.CallError) *alwayson.Response { return alwayson.Fail(err.Code, err.Text) }
+func failure(err *mapping.CallError) *alwayson.Response {
+	return alwayson.Fail(err.Code, cutAt(err.Text, mostOfError))
+}
+
+// mostOfError is how much of a device's error is told, in bytes: it fits any message.
+const mostOfError = 4096
 
 func serviceResult(v alwayson.Value) *alwayson.Response {
 	switch v.Type() {
@@ -210,13 +215,16 @@ func (b *Bridge) writeProperties(t *thing, name string, params *alwayson.InfoTab
 			mu.Unlock()
 			switch {
 			case last && code != 0:
-				respond(alwayson.Fail(code, strings.Join(failed, "; ")))
+				respond(alwayson.Fail(code, cutAt(strings.Join(failed, "; "), mostFailures)))
 			case last:
 				respond(alwayson.OK(alwayson.Value{}))
 			}
 		})
 	}
 }
+
+// mostFailures is how much is told of why the writes of one request failed, in bytes.
+const mostFailures = 4096
 
 func (b *Bridge) write(t *thing, name string, v alwayson.Value, end func(alwayson.Value, *mapping.CallError)) {
 	c, err := b.engine.Load().Write(t.name, name, v)

@@ -199,6 +199,33 @@ func write(name string, v alwayson.Value) *alwayson.Request {
 	return alwayson.PropertyRequest(alwayson.EntityThing, "pump-1", name, alwayson.OneRow(alwayson.Named{Name: name, Value: v}))
 }
 
+// What a failure tells must not be larger than a message.
+func TestFailuresTellLittle(t *testing.T) {
+	bubble(t, pump(), func(r *rig) {
+		r.retained(announce, `{"properties":{"text":{"type":"STRING","writable":true,"confirm":"echo"}}}`)
+		answer := r.request("pump-1", alwayson.Put, write("text", alwayson.NewString("wanted")))
+		synctest.Wait()
+		r.live(properties+"/text", `"`+strings.Repeat("other", 200_000)+`"`)
+		time.Sleep(11 * time.Second)
+		resp := r.answered(answer)
+		if !strings.Contains(resp.Reason, `it still reports text = "other`) || len(resp.Reason) > 1000 {
+			t.Errorf("%d bytes: %.100s", len(resp.Reason), resp.Reason)
+		}
+		r.replies(`{"error":"` + strings.Repeat("no", 500_000) + `"}`)
+		if resp = r.answered(r.service("pump-1", "S")); resp.Code != alwayson.InternalServerError || !strings.HasPrefix(resp.Reason, "nono") || len(resp.Reason) > 5000 {
+			t.Errorf("%s, %d bytes: %.100s", resp.Code, len(resp.Reason), resp.Reason)
+		}
+		var many []alwayson.Named
+		for i := range 5000 {
+			many = append(many, num1(fmt.Sprintf("not-there-%d", i), 1))
+		}
+		resp = r.answered(r.request("pump-1", alwayson.Put, alwayson.PropertyRequest(alwayson.EntityThing, "pump-1", "*", alwayson.OneRow(many...))))
+		if resp.Code.IsSuccess() || len(resp.Reason) > 5000 {
+			t.Errorf("%s, %d bytes: %.100s", resp.Code, len(resp.Reason), resp.Reason)
+		}
+	})
+}
+
 func TestWrites(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -157,7 +157,7 @@ func (r *relay) timeoutText(k *call, p phase, reported alwayson.Value, limit tim
 	if reported.IsNothing() {
 		return fmt.Sprintf("%s did not answer within %s: it reports no value of %s", name, limit, k.c.EchoProperty)
 	}
-	return fmt.Sprintf("%s did not answer within %s: it still reports %s = %s", name, limit, k.c.EchoProperty, mapping.AppendJSON(nil, reported))
+	return fmt.Sprintf("%s did not answer within %s: it still reports %s = %s", name, limit, k.c.EchoProperty, cut(string(mapping.AppendJSON(nil, reported))))
 }
 
 // gone ends the calls to a Thing whose device is no longer there. Promised
