@@ -8,9 +8,11 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"thingbridge/bridge"
 )
@@ -179,8 +181,23 @@ func (b *Bus) handOver(ctx context.Context) {
 			m.do()
 			continue
 		}
+		if b.log.Enabled(ctx, slog.LevelDebug) {
+			b.log.Debug("message received", "topic", sanitize(m.Topic), "bytes", len(m.Payload), "payload", begin(m.Payload))
+		}
 		b.events.Message(m.Message)
 	}
+}
+
+// payloadShown is how much of a payload the log shows at level debug.
+const payloadShown = 300
+
+// begin is the part of a payload that the log shows.
+func begin(payload []byte) string {
+	shown := string(payload[:min(len(payload), payloadShown)])
+	if !utf8.Valid(payload) {
+		return fmt.Sprintf("%q", shown)
+	}
+	return strings.ToValidUTF8(shown, "") // it may end within a character
 }
 
 // Probe has answered called by the goroutine that hands messages to the bridge, before

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"sync"
 	"time"
@@ -261,6 +262,9 @@ func (s *session) publish() {
 			case <-s.bus.queue.added:
 			}
 			continue
+		}
+		if log := s.bus.log; log.Enabled(context.Background(), slog.LevelDebug) {
+			log.Debug("message sent", "topic", sanitize(p.Topic), "bytes", len(p.Payload), "payload", begin(p.Payload))
 		}
 		token := s.out.publish(&p.Publication)
 		select {

@@ -17,7 +17,7 @@ import (
 
 // logCalls are the methods that write a line that is not for debugging, and the
 // number of the argument after which keys and values follow.
-var logCalls = map[string]int{"Info": 1, "Warn": 1, "Error": 1, "Log": 3, "episodic": 2, "With": 0, "LogAttrs": 3}
+var logCalls = map[string]int{"Debug": 1, "Info": 1, "Warn": 1, "Error": 1, "Log": 3, "episodic": 2, "With": 0, "LogAttrs": 3}
 
 // keysInSource finds the keys of log lines of what belongs to a running bridge.
 func keysInSource(t *testing.T) map[string]bool {
