@@ -246,11 +246,22 @@ func (b *Bridge) episodic(key, text string, args ...any) {
 	if !first {
 		return
 	}
+	for i, arg := range args { // they are kept until the episode is over
+		switch arg := arg.(type) {
+		case string:
+			args[i] = cutAt(arg, mostOfArg)
+		case error:
+			args[i] = cutAt(arg.Error(), mostOfArg)
+		}
+	}
 	b.log.Warn(text, args...)
 	b.timers.after(episodeQuiet, func() { b.episodeEnd(key, text, args, 1) })
 }
 
-const maxEpisodes = 1000
+const (
+	maxEpisodes = 1000
+	mostOfArg   = 1000 // bytes of what a line tells
+)
 
 // episodeEnd ends an episode that counted nothing since it was looked at last.
 func (b *Bridge) episodeEnd(key, text string, args []any, counted int) {

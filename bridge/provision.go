@@ -257,7 +257,7 @@ func (r *provisionRun) end(phase provisionPhase, reason string) {
 	b := r.p.b
 	b.mu.Lock()
 	s := &r.t.provision
-	s.phase, s.reason = phase, reason
+	s.phase, s.reason = phase, cut(reason)
 	if phase == provisionDone && r.missing {
 		r.t.rebind, r.t.absent = true, false
 	}

@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -90,6 +91,32 @@ func TestValuesThatAreFilteredDoNotPileUpInAPush(t *testing.T) {
 			t.Errorf("%d records are left", d.QueuedRecords)
 		}
 	})
+}
+
+// What the platform says of a refusal is kept until the episode is over, for each Thing.
+func TestOfWhatThePlatformRefusesLittleIsTold(t *testing.T) {
+	var log strings.Builder
+	bubble(t, pump("temp"), func(r *rig) {
+		code := alwayson.BadRequest
+		r.platform.judge = func(*alwayson.Request) (*alwayson.Response, error) {
+			return alwayson.Fail(code, strings.Repeat("unlucky ", 100_000)), nil
+		}
+		r.retained(announce, "{}")
+		r.live(properties, `{"temp":1}`)
+		time.Sleep(time.Hour)
+		code = alwayson.NotFound
+		r.live(properties, `{"temp":2}`)
+		time.Sleep(time.Hour)
+		d, _ := r.b.Thing("pump-1")
+		for _, p := range d.Recent {
+			if len(p.Text) > 400 {
+				t.Errorf("%d bytes are kept of a problem", len(p.Text))
+			}
+		}
+		if n := strings.Count(log.String(), "unlucky"); n == 0 || n > 1000 {
+			t.Errorf("the log has %d bytes", log.Len())
+		}
+	}, func(o *bridge.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 }
 
 func TestAnEventThatThePlatformDoesNotKnowHoldsUpNothing(t *testing.T) {

@@ -219,13 +219,14 @@ type problem struct {
 
 const problemsPerThing = 8
 
-// problemRing keeps the newest problems; a repetition counts up.
+// problemRing keeps the newest problems, no more of each than can be shown; a repetition counts up.
 type problemRing struct {
 	list [problemsPerThing]problem
 	n    int // how many were ever added
 }
 
 func (r *problemRing) add(kind, text string) {
+	text = cut(text)
 	now := time.Now()
 	for i := range min(r.n, problemsPerThing) {
 		if p := &r.list[i]; p.kind == kind && p.text == text {
