@@ -104,10 +104,25 @@ func subscriptionsOf(q *served, req *alwayson.Request) ([]alwayson.Subscription,
 	return q.s.bounded(subs), true
 }
 
+// fitting leaves the values that one message holds. The others reach the platform as
+// they are pushed; without an answer it would take the synchronisation for failed.
+func fitting(values []alwayson.PropertyValue, opt *Options) []alwayson.PropertyValue {
+	const around = 256 // the table's fields, and the like
+	room := alwayson.MaxBody("", opt.Chunk, opt.MaxMessage) - around
+	fit := make([]alwayson.PropertyValue, 0, len(values))
+	for i := range values {
+		if size := values[i].EncodedSize(); size <= room {
+			room -= size
+			fit = append(fit, values[i])
+		}
+	}
+	return fit
+}
+
 // currentValues answers SynchronizeModelState.
 func (c *Client) currentValues(q *served, name string) {
 	c.events.post(func() {
-		values := alwayson.ValuesTable(c.h.CurrentValues(name))
+		values := alwayson.ValuesTable(fitting(c.h.CurrentValues(name), q.s.opt))
 		q.respond(alwayson.OK(alwayson.NewTable(values)))
 	})
 }

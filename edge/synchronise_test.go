@@ -220,3 +220,29 @@ func TestTheSubscriptionsOfAThingAreBounded(t *testing.T) {
 		}
 	})
 }
+
+func TestMoreCurrentValuesThanAMessageHoldsDoNotSpoilTheSynchronisation(t *testing.T) {
+	bubble(t, func(t *testing.T, p *peer) {
+		h := &recorder{}
+		for i, size := range []int{100_000, 900_000, 200_000, 800_000, 10} {
+			h.values = append(h.values, alwayson.PropertyValue{Name: fmt.Sprint("p", i), Value: alwayson.NewString(strings.Repeat("x", size))})
+		}
+		for i := range 3500 {
+			h.values = append(h.values, alwayson.PropertyValue{Name: fmt.Sprint(i), Value: alwayson.NewBoolean(true), Time: 1000})
+		}
+		c := p.start(h, nil)
+		c.Want("a")
+		pass(time.Millisecond)
+		sync := service("a", alwayson.ServiceSynchronize)
+		sync.Params = alwayson.OneRow(alwayson.Named{Name: "propertyInfo", Value: alwayson.NewTable(subscriptions("p0"))})
+		id := p.last().ask(alwayson.Post, sync)
+		pass(time.Second)
+		code, resp := p.last().only(id)
+		if code != alwayson.Success || resp.Content.Table().Len() < 3 {
+			t.Fatalf("answered %v %s", code, resp.Reason)
+		}
+		if name := resp.Content.Table().Cell(1, "name").Text(); name != "p1" {
+			t.Errorf("the second value is %s", name)
+		}
+	})
+}
