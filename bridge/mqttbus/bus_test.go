@@ -264,6 +264,12 @@ func TestOverlappingFiltersBringOneCopy(t *testing.T) {
 		// Without the wide filter the narrow ones must work again.
 		b.Unsubscribe("a/#", "a/+/c")
 		receive(t, r.up, "BusUp")
+		eventually(t, "the broker has taken the wide filter away", func() bool {
+			kept := b.keptFilters()
+			_, wide := kept["a/#"]
+			_, narrow := kept["a/+/c"]
+			return !wide && !narrow
+		})
 		wait(t, d.Publish("a/x/c", 1, false, "unwanted"))
 		wait(t, d.Publish("a/b/c", 1, false, "2"))
 		eventually(t, "the wide filter is gone", func() bool {
