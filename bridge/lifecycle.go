@@ -332,7 +332,7 @@ func (b *Bridge) presence(p *mapping.Presence, r *receipt) {
 	b.life.Lock()
 	defer b.unlockLife()
 	if p.Thing == "" {
-		b.profilePresence(p)
+		b.profilePresence(p, r)
 		return
 	}
 	b.keeper.presenceLater(p.Thing, p.Online)
@@ -386,7 +386,7 @@ func (b *Bridge) savePresence(t *thing, r *receipt) {
 	b.saver.thing(t.name, r.done)
 }
 
-func (b *Bridge) profilePresence(p *mapping.Presence) {
+func (b *Bridge) profilePresence(p *mapping.Presence, r *receipt) {
 	b.mu.Lock()
 	if b.profileOff[p.Profile] == !p.Online {
 		b.mu.Unlock()
@@ -405,6 +405,7 @@ func (b *Bridge) profilePresence(p *mapping.Presence) {
 	})
 	for _, t := range members {
 		b.reconsider(t)
+		b.savePresence(t, r)
 	}
 	if p.Online {
 		b.asks.profile(mapping.AskPresence, members)

@@ -433,3 +433,42 @@ func TestADeviceThatAnsweredLeavesWithItsAnnouncement(t *testing.T) {
 		r.mustState("plug-2", bridge.StateReady)
 	}, profile(t, answering))
 }
+
+const behindGateway = `
+- name: lamps
+  thing: ${id}
+  announce: {topic: "lamps/{id}/hello"}
+  presence: {topic: "gateway/state", all: true}
+`
+
+// What a gateway says for all of its devices holds over a restart, as what a device
+// says does: the broker may be away then, or have lost it.
+func TestDevicesBehindAGatewayThatIsGoneStayOfflineOverARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := store.NewMemory()
+		model := map[string][]alwayson.Subscription{"lamp-1": subs()}
+		run := func(test func(*rig)) {
+			r := newRig(t, model, profile(t, behindGateway), keepIn(kept))
+			defer r.stop()
+			r.platform.connect()
+			test(r)
+		}
+		run(func(r *rig) {
+			r.bus.jobs.add(func() { r.b.BusUp(1) })
+			r.retained("lamps/lamp-1/hello", "{}")
+			r.live("gateway/state", "offline")
+			r.mustState("lamp-1", bridge.StateOffline)
+		})
+		run(func(r *rig) {
+			synctest.Wait()
+			r.mustState("lamp-1", bridge.StateOffline)
+			r.bus.jobs.add(func() { r.b.BusUp(1) })
+			r.live("gateway/state", "online")
+			r.mustState("lamp-1", bridge.StateReady)
+		})
+		run(func(r *rig) {
+			synctest.Wait()
+			r.mustState("lamp-1", bridge.StateReady)
+		})
+	})
+}

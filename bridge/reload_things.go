@@ -161,7 +161,10 @@ func (b *Bridge) profilesOffLocked(e *mapping.Engine) {
 			delete(b.profileOff, profile)
 			for _, t := range b.things {
 				if t.device.Profile == profile {
-					b.timers.after(0, func() { b.reconsider(t) })
+					b.timers.after(0, func() {
+						b.reconsider(t)
+						b.saver.thing(t.name, nil)
+					})
 				}
 			}
 		}

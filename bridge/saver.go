@@ -169,7 +169,7 @@ func (s *saver) write(name string) error {
 		b.mu.Unlock()
 		return nil
 	}
-	flags := boolByte(t.offline) | boolByte(t.wiped)<<1
+	flags := boolByte(t.offline) | boolByte(t.wiped)<<1 | boolByte(b.profileOff[t.device.Profile])<<2
 	b.mu.Unlock()
 	data, err := b.engine.Load().Save(name)
 	if err != nil {
@@ -179,7 +179,8 @@ func (s *saver) write(name string) error {
 }
 
 // savedVersion starts a Thing's saved form, followed by flags (1: offline,
-// 2: the broker lost its retained announcement) and the Engine's own form.
+// 2: the broker lost its retained announcement, 4: every device of its profile is
+// offline) and the Engine's own form.
 const savedVersion = 1
 
 // flushSent saves the hashes of what the platform has, of at most limit Things.
@@ -275,6 +276,9 @@ func (b *Bridge) restoreThing(data []byte) error {
 	t := &thing{name: d.Thing, device: d, bind: bindName(d), offline: data[1]&1 != 0, wiped: data[1]&2 != 0,
 		lastSeen: time.Now(), unheard: true, stateFrom: time.Now()}
 	t.flow.thing = t
+	if data[1]&4 != 0 && b.engine.Load().SpeaksForAll(d.Profile) {
+		b.profileOff[d.Profile] = true
+	}
 	b.things[d.Thing] = t
 	b.byBind[foldName(t.bind)] = t
 	b.adoptLocked(&thing{name: t.name}, d.Parent)
