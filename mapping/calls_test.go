@@ -361,6 +361,23 @@ writes:
 	}
 }
 
+// On the wire a row of a table may leave out its cells, of however many columns.
+func TestRowsWithoutCellsTakeNoRoomForThem(t *testing.T) {
+	e := newNative(t)
+	put(t, e, "things/p/announce", `{"services":{"S":{"inputs":{"t":"INFOTABLE"}}}}`)
+	table := &alwayson.InfoTable{Rows: make([][]alwayson.Value, 5000)}
+	for i := range 2000 {
+		table.Fields = append(table.Fields, alwayson.Field{Name: fmt.Sprint("c", i), Type: alwayson.TypeNumber})
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := e.Call("p", "S", alwayson.OneRow(alwayson.Named{Name: "t", Value: alwayson.NewTable(table)}))
+	runtime.ReadMemStats(&after)
+	if grown := (after.TotalAlloc - before.TotalAlloc) >> 20; err != nil || grown > 50 {
+		t.Errorf("a table of 5000 empty rows took %d MiB, %v", grown, err)
+	}
+}
+
 // The inputs of a call are many times as large in memory as what is sent.
 func TestACallKeepsItsInputsOnlyWhereItsAnswerReadsThem(t *testing.T) {
 	const services = `

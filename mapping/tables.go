@@ -147,7 +147,7 @@ func tableJSON(t *alwayson.InfoTable) any {
 	}
 	rows := make([]any, len(t.Rows))
 	for i, cells := range t.Rows {
-		row := make(map[string]any, len(t.Fields))
+		row := make(map[string]any, min(len(t.Fields), len(cells))) // a row may have none of its cells
 		for j := range t.Fields {
 			if j < len(cells) && !cells[j].IsNothing() {
 				row[t.Fields[j].Name] = ToJSON(cells[j])
