@@ -323,6 +323,7 @@ func (b *Bridge) touched(t *thing) {
 	b.mu.Unlock()
 	if back {
 		b.reconsider(t)
+		b.savePresence(t, nil)
 		b.timers.after(0, func() {
 			b.log.Info("presence changed", "thing", t.name, "online", true, "why", "device shows itself again")
 		})

@@ -350,6 +350,7 @@ func (b *Bridge) presence(p *mapping.Presence, r *receipt) {
 	change := t.offline == p.Online
 	t.offline = !p.Online
 	if p.Online && p.Live {
+		change = change || t.expired
 		t.expired = false
 	}
 	now := t.online()
@@ -457,6 +458,7 @@ func (b *Bridge) expire(t *thing) {
 	b.mu.Unlock()
 	if change {
 		b.reconsider(t)
+		b.savePresence(t, nil)
 		b.log.Info("presence changed", "thing", t.name, "online", false, "why", "silent for "+limit.String())
 	}
 }

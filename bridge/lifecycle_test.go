@@ -472,3 +472,41 @@ func TestDevicesBehindAGatewayThatIsGoneStayOfflineOverARestart(t *testing.T) {
 		})
 	})
 }
+
+const silentMeters = `
+- name: meters
+  thing: ${id}
+  announce: {topic: "meters/{id}/hello"}
+  expire_after: 1h
+  properties: {topic: "meters/{id}/level", property: level, value: payload}
+`
+
+func TestADeviceThatFellSilentStaysOfflineOverARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := store.NewMemory()
+		run := func(test func(*rig)) {
+			r := newRig(t, map[string][]alwayson.Subscription{"meter-1": subs()}, profile(t, silentMeters), keepIn(kept))
+			defer r.stop()
+			r.platform.connect()
+			r.bus.jobs.add(func() { r.b.BusUp(1) })
+			test(r)
+		}
+		run(func(r *rig) {
+			r.live("meters/meter-1/hello", "{}")
+			r.mustState("meter-1", bridge.StateReady)
+			time.Sleep(61 * time.Minute)
+			synctest.Wait()
+			r.mustState("meter-1", bridge.StateOffline)
+		})
+		run(func(r *rig) {
+			synctest.Wait()
+			r.mustState("meter-1", bridge.StateOffline)
+			r.live("meters/meter-1/level", "1")
+			r.mustState("meter-1", bridge.StateReady)
+		})
+		run(func(r *rig) {
+			synctest.Wait()
+			r.mustState("meter-1", bridge.StateReady)
+		})
+	})
+}

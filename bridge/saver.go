@@ -169,7 +169,7 @@ func (s *saver) write(name string) error {
 		b.mu.Unlock()
 		return nil
 	}
-	flags := boolByte(t.offline) | boolByte(t.wiped)<<1 | boolByte(b.profileOff[t.device.Profile])<<2
+	flags := boolByte(t.offline) | boolByte(t.wiped)<<1 | boolByte(b.profileOff[t.device.Profile])<<2 | boolByte(t.expired)<<3
 	b.mu.Unlock()
 	data, err := b.engine.Load().Save(name)
 	if err != nil {
@@ -180,7 +180,7 @@ func (s *saver) write(name string) error {
 
 // savedVersion starts a Thing's saved form, followed by flags (1: offline,
 // 2: the broker lost its retained announcement, 4: every device of its profile is
-// offline) and the Engine's own form.
+// offline, 8: it has been silent for too long) and the Engine's own form.
 const savedVersion = 1
 
 // flushSent saves the hashes of what the platform has, of at most limit Things.
@@ -283,6 +283,7 @@ func (b *Bridge) restoreThing(data []byte) error {
 	b.byBind[foldName(t.bind)] = t
 	b.adoptLocked(&thing{name: t.name}, d.Parent)
 	if d.ExpireAfter > 0 {
+		t.expired = data[1]&8 != 0
 		b.keeper.expireLaterLocked(t, d.ExpireAfter)
 	}
 	return nil
