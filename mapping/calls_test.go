@@ -361,6 +361,29 @@ writes:
 	}
 }
 
+// A table written as JSON has the names of its columns in every row.
+func TestATableThatIsEndlessAsJSONIsNotMade(t *testing.T) {
+	e := newNative(t)
+	put(t, e, "things/p/announce", `{"properties":{"j":{"type":"JSON","writable":true}},"services":{"S":{"inputs":{"j":"JSON"}}}}`)
+	table := &alwayson.InfoTable{Fields: []alwayson.Field{{Name: strings.Repeat("n", 100_000), Type: alwayson.TypeBoolean}}}
+	for range 1000 { // 100 MB
+		table.Rows = append(table.Rows, []alwayson.Value{alwayson.NewBoolean(true)})
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, write := e.Write("p", "j", alwayson.NewTable(table))
+	_, call := e.Call("p", "S", alwayson.OneRow(alwayson.Named{Name: "j", Value: alwayson.NewTable(table)}))
+	runtime.ReadMemStats(&after)
+	for _, err := range []error{write, call} {
+		if err == nil || !strings.Contains(err.Error(), "JSON of more than 33554432 bytes") {
+			t.Errorf("%.200v", err)
+		}
+	}
+	if grown := (after.TotalAlloc - before.TotalAlloc) >> 20; grown > 50 {
+		t.Errorf("it took %d MiB", grown)
+	}
+}
+
 // On the wire a row of a table may leave out its cells, of however many columns.
 func TestRowsWithoutCellsTakeNoRoomForThem(t *testing.T) {
 	e := newNative(t)

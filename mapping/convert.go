@@ -74,6 +74,9 @@ func (c *converter) convert(def *alwayson.FieldDefinition, v any) (alwayson.Valu
 		t, err := c.table(def, v)
 		return alwayson.NewTable(t), err
 	case alwayson.TypeJSON, alwayson.TypeQuery:
+		if jsonLength(v, maxJSON) > maxJSON {
+			return alwayson.Value{}, fmt.Errorf("%s of more than %d bytes", def.Type, maxJSON)
+		}
 		return alwayson.NewText(def.Type, string(appendAny(nil, v))), nil
 	case alwayson.TypeVariant:
 		return alwayson.NewVariant(c.infer(v)), nil
@@ -83,6 +86,35 @@ func (c *converter) convert(def *alwayson.FieldDefinition, v any) (alwayson.Valu
 	}
 	s, err := toText(v)
 	return alwayson.NewText(def.Type, s), err
+}
+
+// maxJSON bounds JSON that a value becomes: a table has the names of its columns in
+// every row then, so that a short one can be gigabytes.
+const maxJSON = 32 << 20
+
+// jsonLength is how long a value is as JSON, at least; it stops when it is over limit.
+func jsonLength(v any, limit int) int {
+	switch v := v.(type) {
+	case string:
+		return len(v) + len(`""`)
+	case []byte:
+		return len(v)
+	case []any:
+		n := 1 + len(v)
+		for i := 0; i < len(v) && n <= limit; i++ {
+			n += jsonLength(v[i], limit-n)
+		}
+		return n
+	case map[string]any:
+		n := 1 + len(v)
+		for name, item := range v {
+			if n += len(name) + len(`"":`) + jsonLength(item, limit-n); n > limit {
+				break
+			}
+		}
+		return n
+	}
+	return 1
 }
 
 func unwanted(what string, v any) error {
