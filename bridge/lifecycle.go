@@ -357,7 +357,7 @@ func (b *Bridge) presence(p *mapping.Presence, r *receipt) {
 	family := t.alone != p.Alone
 	t.alone = p.Alone
 	b.mu.Unlock()
-	if change {
+	if change || family {
 		b.savePresence(t, r)
 	}
 	if family && was == now {

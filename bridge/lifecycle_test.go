@@ -510,3 +510,36 @@ func TestADeviceThatFellSilentStaysOfflineOverARestart(t *testing.T) {
 		})
 	})
 }
+
+const rootsAndLeaves = `
+- name: nodes
+  thing: ${id}
+  announce: {topic: "nodes/{id}/hello", let: {root: payload.root}}
+  presence:
+    - {topic: "nodes/{id}/state", online: 'payload == "ready"', offline: 'payload != "ready"', along: 'payload == "lost"'}
+    - {parent: device.root}
+`
+
+// A root that left by itself is gone alone; that is so after a restart, too.
+func TestAnOfflineThatTakesNoOthersAlongTakesNoneAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := store.NewMemory()
+		model := map[string][]alwayson.Subscription{"root": subs(), "leaf": subs()}
+		for state, want := range map[string]string{"away": bridge.StateReady, "lost": bridge.StateOffline} {
+			first := newRig(t, model, profile(t, rootsAndLeaves), keepIn(kept))
+			first.platform.connect()
+			first.bus.jobs.add(func() { first.b.BusUp(1) })
+			first.live("nodes/root/hello", "{}")
+			first.live("nodes/leaf/hello", `{"root": "root"}`)
+			first.live("nodes/root/state", state)
+			first.mustState("leaf", want)
+			first.stop()
+			second := newRig(t, model, profile(t, rootsAndLeaves), keepIn(kept))
+			second.platform.connect()
+			synctest.Wait()
+			second.mustState("root", bridge.StateOffline)
+			second.mustState("leaf", want)
+			second.stop()
+		}
+	})
+}

@@ -169,7 +169,7 @@ func (s *saver) write(name string) error {
 		b.mu.Unlock()
 		return nil
 	}
-	flags := boolByte(t.offline) | boolByte(t.wiped)<<1 | boolByte(b.profileOff[t.device.Profile])<<2 | boolByte(t.expired)<<3
+	flags := boolByte(t.offline) | boolByte(t.wiped)<<1 | boolByte(b.profileOff[t.device.Profile])<<2 | boolByte(t.expired)<<3 | boolByte(t.alone)<<4
 	b.mu.Unlock()
 	data, err := b.engine.Load().Save(name)
 	if err != nil {
@@ -180,7 +180,8 @@ func (s *saver) write(name string) error {
 
 // savedVersion starts a Thing's saved form, followed by flags (1: offline,
 // 2: the broker lost its retained announcement, 4: every device of its profile is
-// offline, 8: it has been silent for too long) and the Engine's own form.
+// offline, 8: it has been silent for too long, 16: its offline takes no others along) and the
+// Engine's own form.
 const savedVersion = 1
 
 // flushSent saves the hashes of what the platform has, of at most limit Things.
@@ -273,7 +274,7 @@ func (b *Bridge) restoreThing(data []byte) error {
 		return err
 	}
 	b.keeper.filters(change)
-	t := &thing{name: d.Thing, device: d, bind: bindName(d), offline: data[1]&1 != 0, wiped: data[1]&2 != 0,
+	t := &thing{name: d.Thing, device: d, bind: bindName(d), offline: data[1]&1 != 0, wiped: data[1]&2 != 0, alone: data[1]&16 != 0,
 		lastSeen: time.Now(), unheard: true, stateFrom: time.Now()}
 	t.flow.thing = t
 	if data[1]&4 != 0 && b.engine.Load().SpeaksForAll(d.Profile) {
