@@ -209,8 +209,8 @@ func (c *Client) up(s *session) {
 		c.m.reconnects.Inc()
 	}
 	s.opt.Logger.Info("platform connected", "session", s.number, "url", hostOf(s.opt.URL), "attempts", attempts+1)
+	c.current.Store(s) // before the handler is told, who may Start at once
 	c.events.post(func() { c.h.PlatformUp(s.number) })
-	c.current.Store(s)
 	c.things.up(s)
 }
 
