@@ -102,48 +102,24 @@ func TestTooManyRequestsAreRefusedAtOnce(t *testing.T) {
 }
 
 func TestTheTablesOfRequestsAreBoundedTogether(t *testing.T) {
-	bubble(t, func(t *testing.T, p *peer) {
-		var mu sync.Mutex
-		var waiting []func(*alwayson.Response)
-		h := &recorder{onRequest: func(_ string, _ alwayson.Code, _ *alwayson.Request, respond func(*alwayson.Response)) {
-			mu.Lock()
-			defer mu.Unlock()
-			waiting = append(waiting, respond)
-		}}
-		c := p.start(h, func(o *Options) { o.MaxServingCells = 3000 })
-		c.Want("a")
-		pass(time.Millisecond)
-		ask := func(rows int) bool {
-			req := service("a", "S")
-			table := &alwayson.InfoTable{Fields: []alwayson.Field{{Name: "n", Type: alwayson.TypeNumber}}}
-			for range rows {
-				table.Rows = append(table.Rows, []alwayson.Value{alwayson.NewNumber(1)})
-			}
-			req.Params = alwayson.OneRow(alwayson.Named{Name: "in", Value: alwayson.NewTable(table)})
-			id := p.last().ask(alwayson.Post, req)
-			pass(time.Millisecond)
-			return len(p.last().got(id)) == 0
+	boundedTogether(t, func(o *Options) { o.MaxServingCells = 3000 }, func(cells int) alwayson.Value {
+		table := &alwayson.InfoTable{Fields: []alwayson.Field{{Name: "n", Type: alwayson.TypeNumber}}}
+		for range cells {
+			table.Rows = append(table.Rows, []alwayson.Value{alwayson.NewNumber(1)})
 		}
-		for i, try := range []struct {
-			rows  int
-			taken bool
-		}{{1600, true}, {1300, true}, {700, false}, {300, true}} {
-			if ask(try.rows) != try.taken {
-				t.Errorf("request %d, of %d rows: taken %v", i, try.rows, !try.taken)
-			}
-		}
-		mu.Lock()
-		first := waiting[0]
-		mu.Unlock()
-		first(alwayson.OK(alwayson.Value{}))
-		pass(time.Millisecond)
-		if !ask(700) {
-			t.Error("there is no room after an answer")
-		}
-	})
+		return alwayson.NewTable(table)
+	}, 1600, 1300, 700, 300)
 }
 
 func TestTheBytesOfRequestsAreBoundedTogether(t *testing.T) {
+	boundedTogether(t, func(o *Options) { o.MaxServingBytes = 300_000 }, func(bytes int) alwayson.Value {
+		return alwayson.NewString(strings.Repeat("x", bytes))
+	}, 160_000, 130_000, 70_000, 30_000)
+}
+
+// boundedTogether asks with inputs of four sizes: the first two fit, the third does
+// not beside them, the small one always does; after an answer the third fits.
+func boundedTogether(t *testing.T, limit func(*Options), input func(size int) alwayson.Value, sizes ...int) {
 	bubble(t, func(t *testing.T, p *peer) {
 		var mu sync.Mutex
 		var waiting []func(*alwayson.Response)
@@ -152,22 +128,19 @@ func TestTheBytesOfRequestsAreBoundedTogether(t *testing.T) {
 			defer mu.Unlock()
 			waiting = append(waiting, respond)
 		}}
-		c := p.start(h, func(o *Options) { o.MaxServingBytes = 300_000 })
+		c := p.start(h, limit)
 		c.Want("a")
 		pass(time.Millisecond)
-		ask := func(bytes int) bool {
+		taken := func(size int) bool {
 			req := service("a", "S")
-			req.Params = alwayson.OneRow(alwayson.Named{Name: "in", Value: alwayson.NewString(strings.Repeat("x", bytes))})
+			req.Params = alwayson.OneRow(alwayson.Named{Name: "in", Value: input(size)})
 			id := p.last().ask(alwayson.Post, req)
 			pass(time.Millisecond)
 			return len(p.last().got(id)) == 0
 		}
-		for i, try := range []struct {
-			bytes int
-			taken bool
-		}{{160_000, true}, {130_000, true}, {70_000, false}, {30_000, true}} {
-			if ask(try.bytes) != try.taken {
-				t.Errorf("request %d, of %d bytes: taken %v", i, try.bytes, !try.taken)
+		for i, size := range sizes {
+			if want := i != 2; taken(size) != want {
+				t.Errorf("request %d, of size %d: taken %v", i, size, !want)
 			}
 		}
 		mu.Lock()
@@ -175,7 +148,7 @@ func TestTheBytesOfRequestsAreBoundedTogether(t *testing.T) {
 		mu.Unlock()
 		first(alwayson.OK(alwayson.Value{}))
 		pass(time.Millisecond)
-		if !ask(70_000) {
+		if !taken(sizes[2]) {
 			t.Error("there is no room after an answer")
 		}
 	})
