@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -84,8 +85,14 @@ func TestHomeAssistant(t *testing.T) {
 		return ""
 	})
 	put("p2", "switch_run", true).want(t, http.StatusOK)
-	d.retain("homeassistant/device/p1/config", "")
-	s.waitBound("p2")
+	eventually(t, "the other pump has left", func() string {
+		d.retain("homeassistant/device/p1/config", "")
+		bound, _, err := s.connected()
+		if err != nil || len(bound) != 1 || bound[0] != "p2" {
+			return fmt.Sprint(bound, err)
+		}
+		return ""
+	})
 	sim.stop(t)
 	s.waitBound()
 	br.p.stop(t)
