@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -379,6 +380,7 @@ func TestItEndsWithRequestsUnderWay(t *testing.T) {
 func FuzzRequests(f *testing.F) {
 	f.Add("POST", pump+"Services/Add", "localhost", "application/json", `{"a":1}`, true)
 	f.Add("PUT", pump+"Properties/%2A", "127.0.0.1:80", "application/json", `{"note":1,"level":{"a":[]}}`, true)
+	f.Add("PUT", "/Thingworx/Things/pump-1/Properties", "localhost", "application/json", `{"note":{}}`, true)
 	f.Add("GET", "/%2e%2e/Thingworx//Things/%00", "[::1", "x", "{", false)
 	allowed := rules(f, "Things/pump-1/Properties/note", "Things/pump-1/Services/Add")
 	seen := &recorder{}
@@ -403,9 +405,20 @@ func FuzzRequests(f *testing.F) {
 		case !known && w.Code != 401 && w.Code != 421:
 			t.Fatalf("%s %q was let in without the token: %d", method, target, w.Code)
 		case seen.last == nil:
-		case seen.last.Entity != "pump-1" && !strings.EqualFold(seen.last.Entity, "pump-1"), seen.last.Name == "", seen.last.EntityType != alwayson.EntityThing:
+		case !strings.EqualFold(seen.last.Entity, "pump-1"), seen.last.EntityType != alwayson.EntityThing, seen.last.Characteristic == alwayson.Events:
 			t.Fatalf("%s %q was forwarded: %+v", method, target, seen.last)
-		case seen.last.Characteristic == alwayson.Events:
+		case seen.method == alwayson.Put:
+			// A write is judged by what its body names.
+			var names map[string]json.RawMessage
+			if err := json.Unmarshal([]byte(seen.last.Params.Cell(0, alwayson.ContentField).Text()), &names); err != nil || len(names) == 0 {
+				t.Fatalf("PUT %q was forwarded with %s: %v", target, body, err)
+			}
+			for name := range names {
+				if !strings.EqualFold(name, "note") {
+					t.Fatalf("PUT %q was forwarded with %q: %s", target, name, body)
+				}
+			}
+		case seen.last.Name == "":
 			t.Fatalf("%s %q was forwarded: %+v", method, target, seen.last)
 		}
 		if r.load.inFlight.Load() != 0 || r.load.bodies.Load() != 0 {
@@ -415,9 +428,12 @@ func FuzzRequests(f *testing.F) {
 }
 
 // recorder is a platform that keeps the last request.
-type recorder struct{ last *alwayson.Request }
+type recorder struct {
+	method alwayson.Code
+	last   *alwayson.Request
+}
 
-func (p *recorder) Start(_ alwayson.Code, req *alwayson.Request, _ time.Duration, done func(*alwayson.Response, error)) {
-	p.last = req
+func (p *recorder) Start(method alwayson.Code, req *alwayson.Request, _ time.Duration, done func(*alwayson.Response, error)) {
+	p.method, p.last = method, req
 	done(alwayson.OK(alwayson.Value{}), nil)
 }
