@@ -255,7 +255,7 @@ func (r *relay) send(k *call) {
 	}
 	profile := r.b.profileOf(k.t)
 	for _, p := range k.c.Send {
-		r.b.send(profile, Publication{Topic: p.Topic, Payload: p.Payload, QoS: qosOf(p), Expires: k.deadline},
+		r.b.send(profile, Publication{Topic: p.Topic, Payload: p.Payload, QoS: qosOf(p), Retain: p.Retain, Expires: k.deadline},
 			func(err error) { r.published(k, err) })
 	}
 	if len(k.c.Send) == 0 {
@@ -296,9 +296,13 @@ func (r *relay) finish(k *call, outcome string, v alwayson.Value, err *mapping.C
 		r.mu.Unlock()
 		return false
 	}
+	began := k.phase == sent && k.asker == nil
 	next := r.removeLocked(k)
 	r.mu.Unlock()
 	r.b.timers.stop(k.timer)
+	if began {
+		r.clear(k.t, k.c.Finally)
+	}
 	signal(r.ended)
 	if r.b.trace.on() {
 		r.b.trace.call(k, outcome, err)

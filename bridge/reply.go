@@ -41,6 +41,11 @@ func (r *relay) replyByID(e *mapping.Reply) {
 	k := r.byRequest[e.Request]
 	_, late := r.recent[e.Request]
 	r.mu.Unlock()
+	if k == nil && e.Late != nil {
+		if t := r.b.thing(e.Thing); t != nil {
+			r.clear(t, e.Late())
+		}
+	}
 	switch {
 	case k == nil && late:
 		r.b.metrics.ignored("late")
@@ -51,6 +56,16 @@ func (r *relay) replyByID(e *mapping.Reply) {
 		r.b.trouble(e.Thing, "reply", "a reply on this Thing's topic carries the id of another Thing's or rule's call")
 	case !r.answer(k, e):
 		r.b.metrics.ignored("no_match")
+	}
+}
+
+// clearTime is how long what is sent after a call waits for the broker.
+const clearTime = time.Hour
+
+// clear sends what has to be sent once a call is over.
+func (r *relay) clear(t *thing, finally []mapping.Publication) {
+	for _, p := range finally {
+		r.b.send(r.b.profileOf(t), Publication{Topic: p.Topic, Payload: p.Payload, QoS: qosOf(p), Retain: p.Retain, Expires: time.Now().Add(clearTime)}, nil)
 	}
 }
 

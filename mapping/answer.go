@@ -2,6 +2,8 @@ package mapping
 
 import (
 	"math"
+	"strings"
+	"time"
 
 	"thingbridge/edge/alwayson"
 )
@@ -166,4 +168,35 @@ func errorCode(v any) (int, bool) {
 		}
 	}
 	return 0, false
+}
+
+// late gives what the rule sends once a call has ended, for an answer to a call that
+// has ended before: what that left behind is cleared away. What it needs must
+// stand in the answer's topic. It is nothing where the answer is what was so sent.
+func (c *caller) late(request string, in *Input, levels []binding) func() []Publication {
+	topic, payload := strings.Clone(in.Topic), string(in.Payload)
+	names := withoutRequest(levels)
+	if c.rule.name.exact() {
+		what := "property"
+		if c.rule.kind == callService {
+			what = "service"
+		}
+		names = append(names[:len(names):len(names)], binding{what, c.rule.text})
+	}
+	return func() []Publication {
+		s := &scope{prof: c.st.prof, dev: c.st.dev, reply: c.e.opt.ReplyPrefix, now: time.Now().UnixMilli()}
+		s.extra = append(names[:len(names):len(names)], binding{"request", request})
+		var out []Publication
+		for _, send := range c.rule.finally {
+			p, err := c.publication(send, s)
+			if err != nil {
+				continue
+			}
+			if p.Topic == topic && string(p.Payload) == payload {
+				return nil
+			}
+			out = append(out, p)
+		}
+		return out
+	}
 }

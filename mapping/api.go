@@ -19,12 +19,13 @@ type Input struct {
 	Heard []string // filled in by Handle: the profiles whose rules listen to the topic
 }
 
-// Publication is one message to send to the broker, not retained, at QoS 1
+// Publication is one message to send to the broker, at QoS 1 and not retained
 // unless it says otherwise.
 type Publication struct {
 	Topic      string
 	Payload    []byte
 	AtMostOnce bool // QoS 0, for devices whose protocol wants that
+	Retain     bool // the broker keeps it, for devices whose protocol wants that
 }
 
 // Effect is one thing that a message means: one of *Announced, *Gathering, *Left,
@@ -124,6 +125,7 @@ type Reply struct {
 	Route   RouteID
 	Request string
 	Input   *Message
+	Late    func() []Publication // what is to be sent when no call waits for the Request; nil: nothing
 }
 
 // Message is a decoded Input that expressions can be evaluated on later. It
@@ -301,6 +303,7 @@ type Property struct {
 type Service struct {
 	alwayson.ServiceDefinition
 	Timeout time.Duration // 0: the default
+	Open    bool          // inputs that are not declared are taken as they are
 }
 
 // EventDefinition is a declared event.
@@ -324,6 +327,7 @@ type Call struct {
 	Request string // the id it is correlated by; unguessable; "" when Route has no ids
 	Route   RouteID
 	Send    []Publication
+	Finally []Publication // to be sent once the call has ended, however it did, if Send was
 	Timeout time.Duration
 	Serial  bool    // one call at a time for this Thing and Route
 	Confirm Confirm // what ends it: ConfirmSent needs no reply at all

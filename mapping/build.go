@@ -279,7 +279,7 @@ func (b *builder) declareService(r *defReader, defs *Definitions, name string, v
 	m, isObject := v.(map[string]any)
 	if isObject && trusted && m["request"] != nil {
 		b.rule("services", map[string]any{name: v})
-		s := r.service(name, v, "request", "reply", "fail")
+		s := r.service(name, v, "request", "reply", "fail", "finally")
 		if r.hard == before {
 			defs.service(s)
 		}

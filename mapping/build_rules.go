@@ -86,7 +86,7 @@ func (b *builder) fragment(d *Device) {
 	calls := rules.calls[:0]
 	for _, c := range rules.calls {
 		c.id = b.prof.name + "/" + c.id
-		if !b.foreignCall(d, c.send) {
+		if !b.foreignCall(d, c.sends()) {
 			calls = append(calls, c)
 		}
 	}

@@ -236,11 +236,14 @@ func inputsOf(def *Service, params *alwayson.InfoTable) (map[string]any, error) 
 			}
 			if def != nil {
 				in := fieldOf(def.Inputs, f.Name)
-				if in == nil {
+				var err error
+				switch {
+				case in != nil:
+					v, err = Convert(in, ToJSON(v))
+				case !def.Open:
 					return nil, callError(alwayson.BadRequest, "the service %q has no input %q", def.Name, f.Name)
 				}
-				var err error
-				if v, err = Convert(in, ToJSON(v)); err != nil {
+				if err != nil {
 					return nil, callError(alwayson.BadRequest, "input %q: %s", f.Name, err)
 				}
 			}
@@ -300,6 +303,13 @@ func (c *caller) call() (*Call, error) {
 		}
 		out.Send = append(out.Send, p)
 	}
+	for _, send := range r.finally {
+		p, err := c.publication(send, s)
+		if err != nil {
+			return nil, callError(alwayson.BadRequest, "%s %q: finally: %s", nounOf(r.kind), c.name, err)
+		}
+		out.Finally = append(out.Finally, p)
+	}
 	if len(r.replies) > 0 {
 		if !r.answersRead("inputs") { // which may be large, and the call may last
 			c.extra = slices.DeleteFunc(c.extra, func(b binding) bool { return b.name == "inputs" })
@@ -335,5 +345,5 @@ func (c *caller) publication(send sendRule, s *scope) (Publication, error) {
 		return Publication{}, fmt.Errorf("the topic %q lies outside the profile's allow_topics", topic)
 	}
 	payload, err := send.render(s)
-	return Publication{Topic: topic, Payload: payload, AtMostOnce: send.atMostOnce}, err
+	return Publication{Topic: topic, Payload: payload, AtMostOnce: send.atMostOnce, Retain: send.retain}, err
 }

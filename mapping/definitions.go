@@ -255,7 +255,7 @@ func (r *defReader) texts(m map[string]any, key string) []string {
 	return out
 }
 
-var serviceKeys = []string{"description", "inputs", "output", "timeout"}
+var serviceKeys = []string{"description", "inputs", "output", "timeout", "open"}
 
 func (r *defReader) service(name string, v any, extra ...string) *Service {
 	s := &Service{}
@@ -277,6 +277,7 @@ func (r *defReader) service(name string, v any, extra ...string) *Service {
 	if m["output"] != nil {
 		r.in("output", func() { s.Output, _ = r.field("result", m["output"]) })
 	}
+	s.Open = r.boolean(m, "open")
 	s.Timeout = r.duration(m, "timeout")
 	if s.Timeout > maxTimeout {
 		r.in("timeout", func() { r.note("%s is too long, the platform gives up at 30 s; at most 25s", s.Timeout) })

@@ -81,7 +81,7 @@ func (e *Engine) withoutForeign(d *Device) {
 		}
 	}
 	for _, c := range d.rules.calls {
-		if !b.foreignCall(d, c.send) {
+		if !b.foreignCall(d, c.sends()) {
 			set.calls = append(set.calls, c)
 		}
 	}
@@ -91,12 +91,17 @@ func (e *Engine) withoutForeign(d *Device) {
 	d.rules = &deviceRules{set}
 }
 
+// sends are all messages that calls of the rule send.
+func (c *callRule) sends() []sendRule {
+	return append(c.send[:len(c.send):len(c.send)], c.finally...)
+}
+
 // listenSends notes the topics that a profile sends to, as filters. What begins
 // with what a device says is not known beforehand.
 func (e *Engine) listenSends(p *profile) {
 	seen := map[string]bool{}
 	for _, c := range p.calls {
-		for _, s := range c.send {
+		for _, s := range c.sends() {
 			if f := s.topic.sentFilter(&scope{prof: p, reply: e.opt.ReplyPrefix}); f != "" && !seen[f] {
 				seen[f] = true
 				e.sendsTo.Add(f, p)
@@ -159,7 +164,7 @@ func (st *deviceState) own(each func(topic string)) {
 		return
 	}
 	for _, c := range st.dev.rules.calls {
-		for _, s := range c.send {
+		for _, s := range c.sends() {
 			if topic, fixed := s.topic.constant(); fixed {
 				each(topic)
 			}

@@ -282,6 +282,9 @@ func (h *handler) reply(r *rule, s *scope, st *deviceState) {
 		vars[i] = binding{s.names[i], strings.Clone(v)}
 	}
 	eff.Input = &Message{rule: r, msg: h.msg.keep(), vars: vars}
+	if eff.Request != "" && len(r.call.finally) > 0 {
+		eff.Late = (&caller{e: h.e, st: st, rule: r.call}).late(eff.Request, h.in, vars)
+	}
 	h.dst = append(h.dst, eff)
 }
 

@@ -13,7 +13,7 @@ const (
 )
 
 var (
-	sendKeys  = []string{"topic", "payload", "format", "qos", "request", "reply", "fail", "timeout", "confirm"}
+	sendKeys  = []string{"topic", "payload", "format", "qos", "retain", "request", "reply", "fail", "finally", "timeout", "confirm"}
 	replyKeys = []string{"topic", "when", "format", "encoding", "request", "numeric", "serial", "echo", "match", "result", "error", "expect"}
 )
 
@@ -56,7 +56,7 @@ func (l *profileLoader) call(c *callRule, f field) {
 	keys := sendKeys
 	switch c.kind {
 	case callService:
-		keys = append(append([]string{}, serviceKeys...), "request", "reply", "fail")
+		keys = append(append([]string{}, serviceKeys...), "request", "reply", "fail", "finally")
 	case callWrite:
 		keys = append(append(append([]string{}, sendKeys...), fieldKeys...), propertyKeys...)
 	}
@@ -157,13 +157,14 @@ func (l *profileLoader) requests(c *callRule, f field, fields map[string]field) 
 		c.send = append(c.send, l.withDefault(c, l.send(fields, allowed, captures)))
 	}
 	for _, item := range list {
-		parts, _ := l.object(item, "topic", "payload", "format", "qos")
+		parts, _ := l.object(item, publicationKeys...)
 		if !parts["topic"].ok() {
 			l.fail(item, "topic: where to send it", "the request has no topic")
 			continue
 		}
 		c.send = append(c.send, l.withDefault(c, l.send(parts, allowed, captures)))
 	}
+	l.finally(c, fields["finally"], captures)
 	if len(c.send) == 0 {
 		l.fail(f, "a topic to send to", "nothing is sent")
 	}
@@ -178,11 +179,40 @@ func (l *profileLoader) requests(c *callRule, f field, fields map[string]field) 
 	}
 }
 
-// send reads topic, payload, format and qos of something to send.
+// publicationKeys are the keys of something to send.
+var publicationKeys = []string{"topic", "payload", "format", "qos", "retain"}
+
+// finally reads what is sent once the call has ended: one or a list. Its text sees
+// neither the inputs nor the value, since it is also sent when an answer comes
+// that no call waits for.
+func (l *profileLoader) finally(c *callRule, f field, captures []string) {
+	if !f.ok() {
+		return
+	}
+	what := "property"
+	if c.kind == callService {
+		what = "service"
+	}
+	allowed := l.sent(append([]string{"request", what}, captures...)...)
+	for _, item := range l.items(f) {
+		parts, _ := l.object(item, publicationKeys...)
+		if !parts["topic"].ok() {
+			l.fail(item, "topic: where to send it", "what is sent finally has no topic")
+			continue
+		}
+		c.finally = append(c.finally, l.send(parts, allowed, captures))
+	}
+	if c.confirm == ConfirmSent && c.kind != callRead {
+		l.fail(f, "reply beside it", "the call ends as soon as it is sent, so there is nothing to send after it")
+	}
+}
+
+// send reads topic, payload, format, qos and retain of something to send.
 func (l *profileLoader) send(parts map[string]field, allowed names, captures []string) sendRule {
 	s := sendRule{
 		topic: l.sendTopic(parts["topic"], allowed, captures...), payload: l.noteTemplate(l.payloadTemplate(parts["payload"], allowed)),
 		atMostOnce: l.oneOf(parts["qos"], "1", "0") == "0",
+		retain:     l.boolean(parts["retain"]),
 	}
 	if s.format = l.oneOf(parts["format"], sendFormats...); s.format == "" || s.payload == nil {
 		return s

@@ -235,6 +235,7 @@ type callRule struct {
 	text    string // the name as written
 	service *Service
 	send    []sendRule
+	finally []sendRule // sent once the call has ended
 	confirm Confirm
 	timeout time.Duration
 	either  bool // an echo of the property ends a write, too
@@ -262,6 +263,7 @@ type sendRule struct {
 	topic, payload *template
 	format         string // what the payload is encoded as; "": it is sent as it is
 	atMostOnce     bool
+	retain         bool
 }
 
 type askRule struct {

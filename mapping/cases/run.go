@@ -219,7 +219,9 @@ func (c *run) effects(effects []mapping.Effect) {
 
 // reply offers a reply to the calls that wait, oldest first.
 func (c *run) reply(e *mapping.Reply) {
+	late := e.Late != nil
 	for i, call := range c.waiting {
+		late = late && call.Request != e.Request
 		if call.Thing != e.Thing || call.Route != e.Route || e.Request != "" && call.Request != e.Request {
 			continue
 		}
@@ -231,6 +233,11 @@ func (c *run) reply(e *mapping.Reply) {
 		return
 	}
 	c.say("  nobody waits for it")
+	if late {
+		for _, p := range e.Late() {
+			c.sent("  send", p)
+		}
+	}
 }
 
 // echo ends the calls that a property's value ends.
@@ -287,6 +294,9 @@ func (c *run) end(i int, how string) {
 	call := c.waiting[i]
 	c.waiting = slices.Delete(c.waiting, i, i+1)
 	c.say("  %s.%s ends: %s", call.Thing, call.Name, how)
+	for _, p := range call.Finally {
+		c.sent("  send", p)
+	}
 }
 
 func showEnd(result alwayson.Value, err error) string {

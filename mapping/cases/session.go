@@ -33,6 +33,9 @@ func (c *run) sent(verb string, p mapping.Publication) {
 	if p.AtMostOnce {
 		verb += " (QoS 0)"
 	}
+	if p.Retain {
+		verb += " retained"
+	}
 	c.say("%s", strings.TrimRight(verb+" "+p.Topic+" "+ShowPayload(p.Payload), " "))
 }
 

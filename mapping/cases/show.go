@@ -122,6 +122,9 @@ func showDevice(d *mapping.Device) []string {
 		for _, in := range s.Inputs {
 			inputs = append(inputs, in.Name+" "+in.Type.String())
 		}
+		if s.Open {
+			inputs = append(inputs, "…")
+		}
 		lines = append(lines, fmt.Sprintf("  service %s(%s) %s", name, strings.Join(inputs, ", "), s.Output.Type))
 	}
 	for _, name := range sorted(d.Definitions.Events) {
