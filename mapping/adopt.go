@@ -64,7 +64,7 @@ func (e *Engine) builds(from *Engine) bool {
 // movedTo is the device under a profile that is the same as its own.
 func (d *Device) movedTo(prof *profile) *Device {
 	moved := *d
-	moved.inferred = nil
+	moved.inferred, moved.origins = nil, nil
 	moved.Parts = make([]Part, len(d.Parts))
 	for i, p := range d.Parts {
 		moved.Parts[i] = p
@@ -183,10 +183,10 @@ func (e *Engine) TakeOver(from *Engine, there, here string) {
 		return
 	}
 	types := restoredTypes(st.dev, old.savedTypes(), e.opt.Limits.DefinitionsPerThing)
-	offline := st.stillSaid(old)
+	offline, origins := st.stillSaid(old), old.savedOrigins()
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.offline = offline
+	st.offline, st.origins = offline, origins
 	if len(types) == 0 {
 		return
 	}

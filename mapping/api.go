@@ -223,6 +223,7 @@ type Device struct {
 	defsKey [32]byte     // tells equal Definitions
 
 	inferred map[string]alwayson.BaseType // that Restore found
+	origins  map[string]string            // likewise
 }
 
 // Var is one remembered value of a device: a string, int, float64, bool, list,

@@ -25,7 +25,7 @@ func (e *Engine) Call(thing, service string, params *alwayson.InfoTable) (*Call,
 	}
 	def := st.dev.Definitions.Services[service]
 	rule, part := st.find(callService, service, nil)
-	if rule == nil {
+	if rule == nil || rule.declared && def == nil {
 		return nil, callError(alwayson.NotFound, "the Thing %q has no service %q", thing, service)
 	}
 	if def == nil {

@@ -62,7 +62,8 @@ type deviceState struct {
 
 	mu       sync.Mutex // guards the following
 	inferred map[string]alwayson.BaseType
-	offline  map[string]bool // what topics of presence groups said last
+	offline  map[string]bool   // what topics of presence groups said last
+	origins  map[string]string // of computed property names, see foreignName
 }
 
 // NewEngine makes an Engine without devices.
@@ -141,7 +142,7 @@ func (e *Engine) Put(d *Device) (Change, error) {
 	if late {
 		e.withoutForeign(d) // others may have been Put since it was announced
 	}
-	st := &deviceState{dev: d, prof: prof, inferred: maps.Clone(d.inferred)}
+	st := &deviceState{dev: d, prof: prof, inferred: maps.Clone(d.inferred), origins: maps.Clone(d.origins)}
 	switch {
 	case have != nil:
 		d.since = have.dev.since
@@ -149,7 +150,7 @@ func (e *Engine) Put(d *Device) (Change, error) {
 		d.since = time.Now().UnixMilli()
 	}
 	if have != nil {
-		st.offline = st.stillSaid(have)
+		st.offline, st.origins = st.stillSaid(have), have.savedOrigins()
 		if sameAnnouncement(have.dev, d) {
 			have.mu.Lock()
 			st.inferred = maps.Clone(have.inferred)

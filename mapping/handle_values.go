@@ -59,6 +59,8 @@ type collector struct {
 	ms    int64
 	qual  string
 	doubt bool // the time was not plausible
+
+	origin string // what the property's name is made of; "": not told
 }
 
 func (c *collector) reject(reason Reason, format string, args ...any) {
@@ -166,6 +168,14 @@ func (c *collector) single(s *scope, v *valueRule) {
 	if err != nil {
 		c.reject(ReasonExpression, "%s: %s", name, err)
 		return
+	}
+	if x := c.r.property.from; x != nil {
+		from, err := s.eval(x)
+		if err != nil {
+			c.reject(ReasonExpression, "%s: from: %s", name, err)
+			return
+		}
+		c.origin = string(appendAny(nil, from))
 	}
 	c.add(name, value, v, s)
 }
@@ -332,6 +342,10 @@ func (c *collector) add(own string, v any, rule *valueRule, s *scope) {
 		c.reject(ReasonName, "property %s: %s", shorten(name, 60), err)
 		return
 	}
+	if other, foreign := c.st.foreignName(name, c.origin); foreign {
+		c.reject(ReasonIdentity, "property %s is made of %s already, and not of %s", name, other, shorten(c.origin, 300))
+		return
+	}
 	var value alwayson.Value
 	if v != nil {
 		var reason Reason
@@ -341,6 +355,7 @@ func (c *collector) add(own string, v any, rule *valueRule, s *scope) {
 			return
 		}
 	}
+	c.st.claimName(name, c.origin)
 	pv := alwayson.PropertyValue{Name: name, Value: value, Time: c.ms, Quality: c.qual}
 	if c.old {
 		c.past = append(c.past, pv)

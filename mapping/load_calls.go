@@ -56,7 +56,7 @@ func (l *profileLoader) call(c *callRule, f field) {
 	keys := sendKeys
 	switch c.kind {
 	case callService:
-		keys = append(append([]string{}, serviceKeys...), "request", "reply", "fail", "finally")
+		keys = append(append([]string{}, serviceKeys...), "declared", "request", "reply", "fail", "finally")
 	case callWrite:
 		keys = append(append(append([]string{}, sendKeys...), fieldKeys...), propertyKeys...)
 	}
@@ -71,6 +71,9 @@ func (l *profileLoader) call(c *callRule, f field) {
 	}
 	if c.timeout > maxTimeout {
 		l.fail(fields["timeout"], "at most 25s, as the platform gives up at 30 s", "the time-out %s is too long", c.timeout)
+	}
+	if c.declared = l.boolean(fields["declared"]); c.declared && c.name.exact() {
+		l.fail(fields["declared"], `"*" or a name with a part`, "a service that has its name here is declared by it")
 	}
 	l.confirmation(c, fields)
 	l.reply(c, f, fields)

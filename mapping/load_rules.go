@@ -179,7 +179,7 @@ func (l *profileLoader) group(p *presenceRule, fields map[string]field) {
 
 // property reads one member of properties.
 func (l *profileLoader) property(i int, f field) {
-	keys := append(append([]string{"time", "quality", "history", "absent", "each", "wrapper", "values", "value", "property"}, fieldKeys...), propertyKeys...)
+	keys := append(append([]string{"time", "quality", "history", "absent", "each", "wrapper", "values", "value", "property", "from"}, fieldKeys...), propertyKeys...)
 	r, fields := l.listen(kindProperty, i, f, keys...)
 	if r == nil {
 		return
@@ -190,7 +190,7 @@ func (l *profileLoader) property(i int, f field) {
 		allowed = allowed.with("item")
 	}
 	p.time, p.quality = l.expr(fields["time"], allowed), l.expr(fields["quality"], allowed)
-	p.history = l.expr(fields["history"], allowed)
+	p.history, p.from = l.expr(fields["history"], allowed), l.expr(fields["from"], allowed)
 	p.keepNull = l.oneOf(fields["absent"], "skip", "keep") == "keep"
 	r.property = p
 	l.set.rules = append(l.set.rules, r)
@@ -206,6 +206,9 @@ func (l *profileLoader) property(i int, f field) {
 		p.one = l.singleValue(f, fields, allowed)
 	default:
 		l.fail(f, "values: a mapping or an expression, or value: an expression", "the rule yields no values")
+	}
+	if p.from != nil && p.one == nil {
+		l.fail(fields["from"], "value: an expression beside it", "from belongs to a property with a computed name")
 	}
 	if p.wrapper && p.object == nil {
 		l.fail(fields["wrapper"], "values: an expression beside it", "wrapper belongs to an object of values")

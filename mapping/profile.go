@@ -186,6 +186,7 @@ type propertyRule struct {
 	values        []valueRule // named one by one
 	object        *expression // or all members of an object
 	one           *valueRule  // or one, with a computed name
+	from          *expression // what that name is made of
 }
 
 // valueRule is one value. Where neither name nor nameExpr is set the level
@@ -229,21 +230,22 @@ const (
 
 // callRule is one way to call a service, write or read a property.
 type callRule struct {
-	id      string
-	kind    callKind
-	name    namePattern
-	text    string // the name as written
-	service *Service
-	send    []sendRule
-	finally []sendRule // sent once the call has ended
-	confirm Confirm
-	timeout time.Duration
-	either  bool // an echo of the property ends a write, too
-	serial  bool
-	numeric bool
-	request requestKind
-	route   RouteID
-	replies []*rule
+	id       string
+	kind     callKind
+	name     namePattern
+	text     string // the name as written
+	service  *Service
+	send     []sendRule
+	finally  []sendRule // sent once the call has ended
+	confirm  Confirm
+	timeout  time.Duration
+	either   bool // an echo of the property ends a write, too
+	serial   bool
+	numeric  bool
+	declared bool // of services: only those that the device declares
+	request  requestKind
+	route    RouteID
+	replies  []*rule
 
 	match, result, errorExpr, echo, expect *expression
 	failError, failMatch                   *expression

@@ -22,6 +22,8 @@ type savedDevice struct {
 
 	// Inferred are the types of the properties that nothing declares, by name.
 	Inferred map[string]string `json:"inferred,omitempty"`
+	// Origins tell what made their names, and those of others that are computed.
+	Origins map[string]string `json:"origins,omitempty"`
 }
 
 type savedPart struct {
@@ -46,7 +48,7 @@ func (e *Engine) Save(thing string) ([]byte, error) {
 	for _, p := range st.dev.Parts {
 		d.Parts = append(d.Parts, savedPart{Source: p.Source, Rule: st.prof.announceNumber(p.rule), Retained: p.Retained, Payload: p.Payload})
 	}
-	d.Inferred = st.savedTypes()
+	d.Inferred, d.Origins = st.savedTypes(), st.savedOrigins()
 	return json.Marshal(d)
 }
 
@@ -132,7 +134,7 @@ func (e *Engine) Restore(data []byte) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("restore thing %q: %w", saved.Thing, err)
 	}
-	d.since = saved.Since
+	d.since, d.origins = saved.Since, saved.Origins
 	if len(saved.Inferred) > 0 {
 		d.inferred = restoredTypes(d, saved.Inferred, e.opt.Limits.DefinitionsPerThing)
 	}
