@@ -144,8 +144,9 @@
 //     types and "bytes"; toBase64(bytes or text); thingName(text); literal(text), which
 //     keeps ${ in it from being an expression.
 //
-// The library's own builtins (lower, upper, split, filter, map, keys, toPairs,
-// fromPairs, toBase64, …) are there; get is not, as x.y is tolerant already.
+// keys, values and toPairs give an object's members in the order of their names. The
+// library's own builtins (lower, upper, split, filter, map, fromPairs, …) are
+// there; get is not, as x.y is tolerant already.
 //
 // # Payloads
 //

@@ -107,8 +107,11 @@ var (
 		for _, name := range []string{"len", "first", "last", "type", "abs", "ceil", "floor", "round", "read", "readText", "roundTo"} {
 			m[name] = cost{}
 		}
-		for _, name := range []string{"keys", "values", "toPairs", "reverse", "take", "concat", "merge"} {
+		for _, name := range []string{"reverse", "take", "concat", "merge"} {
 			m[name] = cost{2, false}
+		}
+		for _, name := range []string{"keys", "values", "toPairs"} { // they sort
+			m[name] = cost{8, false}
 		}
 		for _, name := range []string{"sort", "min", "max", "sum", "mean", "median", "fromPairs"} {
 			m[name] = cost{4, true}

@@ -38,8 +38,6 @@ func plainValue(v any) any {
 		return list(v)
 	case [2]any: // toPairs
 		return v[:]
-	case [][2]any: // all of them
-		return list(v)
 	case []int:
 		return list(v)
 	case int64:

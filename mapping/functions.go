@@ -45,6 +45,9 @@ var functions = map[string]func(...any) (any, error){
 		}
 		return nil, err
 	},
+	"keys":       keysFunction,
+	"values":     valuesFunction,
+	"toPairs":    toPairsFunction,
 	"flatten":    flattenFunction,
 	"merge":      mergeFunction,
 	"number":     numberFunction,
