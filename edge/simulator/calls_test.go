@@ -3,6 +3,7 @@ package simulator
 import (
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -305,7 +306,8 @@ func TestTimes(t *testing.T) {
 			a.mustBind("pump-1")
 			_ = a.ws.NetConn().Close()
 			synctest.Wait()
-			if resp := b.bind("pump-1"); resp.Code.IsSuccess() || !p.Connections()[0].Dead {
+			dead := func(c ConnectionInfo) bool { return c.Dead }
+			if resp := b.bind("pump-1"); resp.Code.IsSuccess() || !slices.ContainsFunc(p.Connections(), dead) {
 				t.Fatalf("%v %+v", resp.Code, p.Connections())
 			}
 			time.Sleep(20 * time.Second)

@@ -176,7 +176,9 @@ func (b *Broker) Kick(clientID string) bool {
 	if !ok || cl.Closed() {
 		return false
 	}
-	cl.Stop(errors.New("connection cut on request"))
+	// The client's Stop would have its reader take the end for an orderly one, now
+	// and then: without a will.
+	_ = cl.Net.Conn.Close()
 	return true
 }
 
