@@ -122,7 +122,8 @@ func FuzzAnswers(f *testing.F) {
 // FuzzRegistration: what is taken can be called at the host it names, and nowhere else.
 func FuzzRegistration(f *testing.F) {
 	for _, body := range []string{`{"name":"a","host":"127.0.0.1","port":"80","path":"/x"}`, `{"name":"*id","proto":"https","port":1}`,
-		`{"name":"a","port":80,"path":"@evil"}`, `{"name":"a/../b","port":80,"host":"a:b@c"}`, `{"name":"a","port":1e9}`, `{"name":"a","port":80,"host":"127.0.0.1#"}`} {
+		`{"name":"a","port":80,"path":"@evil"}`, `{"name":"a/../b","port":80,"host":"a:b@c"}`, `{"name":"a","port":1e9}`, `{"name":"a","port":80,"host":"127.0.0.1#"}`,
+		`{"name":"a","port":80,"host":"::1%lo"}`, `{"name":"a","port":80,"host":"::1%25lo"}`, `{"name":"a","port":80,"host":"::1%]:1@b"}`, `{"name":"a","port":80,"host":"::ffff:127.0.0.1"}`} {
 		f.Add(body)
 	}
 	h, err := newHosts(nil, nil)

@@ -475,6 +475,7 @@ func TestRegistrations(t *testing.T) {
 		{"the bridge's console", `{"name":"a","host":"localhost","port":8480}`, alwayson.Forbidden, "localhost:8480 is the bridge itself"},
 		{"the bridge's REST", `{"name":"a","host":"127.0.0.2","port":8000}`, alwayson.Forbidden, "is the bridge itself"},
 		{"a protocol that is none", `{"name":"a","port":80,"proto":"gopher"}`, alwayson.BadRequest, `proto is "gopher"; expected http or https`},
+		{"a zone that is none", `{"name":"a","host":"::1%]:1@evil","port":80}`, alwayson.BadRequest, `host is "::1%]:1@evil"; expected a zone`},
 		{"a path that leads elsewhere", `{"name":"a","port":80,"path":"@evil/"}`, alwayson.BadRequest, `path is "@evil"`},
 		{"a path with a query", `{"name":"a","port":80,"path":"/x?y="}`, alwayson.BadRequest, "path is"},
 		{"a port that is none", `{"name":"a","port":"web"}`, alwayson.BadRequest, `port is "web"; a number is expected`},

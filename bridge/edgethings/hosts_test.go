@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,4 +84,12 @@ func TestWhatIsDialledIsJudgedByItsAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close()
+}
+
+func TestAnAddressWithAZoneIsAskedWhereItSays(t *testing.T) {
+	reg := &registration{Name: "a", Host: "fe80::1%eth0", Port: 8001, Proto: "http", Path: "/x"}
+	at, err := url.Parse(reg.url("Services", "Go"))
+	if err != nil || at.Hostname() != reg.Host {
+		t.Errorf("%s leads to %v: %v", reg.url("Services", "Go"), at, err)
+	}
 }

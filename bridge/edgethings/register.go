@@ -56,7 +56,8 @@ func (r *registration) address() string {
 	if r.Port == 0 {
 		return ""
 	}
-	return r.Proto + "://" + net.JoinHostPort(r.Host, strconv.Itoa(r.Port)) + r.Path
+	host := strings.Replace(r.Host, "%", "%25", 1) // before the zone of an address
+	return r.Proto + "://" + net.JoinHostPort(host, strconv.Itoa(r.Port)) + r.Path
 }
 
 // url gives the address of a part of the Thing. The star of an identifier
@@ -212,7 +213,10 @@ func (p *params) where(r *registration) {
 		r.Path = defaultPath
 	}
 	r.Path = strings.TrimRight(r.Path, "/")
+	_, zone, _ := strings.Cut(r.Host, "%")
 	switch {
+	case strings.ContainsFunc(zone, noZone):
+		p.fail("host is %q; expected a zone of letters, digits and . - _ after the %%", r.Host)
 	case r.Proto != "http" && r.Proto != "https":
 		p.fail("proto is %q; expected http or https", r.Proto)
 	case r.Path != "" && !strings.HasPrefix(r.Path, "/") || strings.ContainsAny(r.Path, "?#\\ %"):
@@ -220,4 +224,9 @@ func (p *params) where(r *registration) {
 	case strings.Contains(r.User, ":"):
 		p.fail("user has a colon in it, which HTTP's log-in cannot carry")
 	}
+}
+
+// noZone reports whether c is none of what the name of a network interface is made of.
+func noZone(c rune) bool {
+	return c != '.' && c != '-' && c != '_' && (c > unicode.MaxASCII || !unicode.IsLetter(c) && !unicode.IsDigit(c))
 }

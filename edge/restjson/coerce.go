@@ -156,8 +156,8 @@ func locationFromText(s string) (alwayson.Value, bool) {
 	var f [3]float64
 	for i, part := range parts {
 		var err error
-		if f[i], err = strconv.ParseFloat(strings.TrimSpace(part), 64); err != nil {
-			return alwayson.Value{}, false
+		if f[i], err = strconv.ParseFloat(strings.TrimSpace(part), 64); err != nil || math.IsNaN(f[i]) || math.IsInf(f[i], 0) {
+			return alwayson.Value{}, false // JSON could not write it as a place
 		}
 	}
 	return alwayson.NewLocation(alwayson.Location{Latitude: f[0], Longitude: f[1], Elevation: f[2]}), true

@@ -1,6 +1,7 @@
 package presets_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -84,10 +85,15 @@ func FuzzZigbee2MQTTList(f *testing.F) {
 	for _, payload := range seeds(f, "/bridge/devices") {
 		f.Add(payload, []byte(`{"state":"ON","tamper":1}`))
 	}
+	const lamp = `{"ieee_address":"%d","friendly_name":"%s","interview_completed":true,"definition":{"exposes":[]}}`
+	f.Add([]byte("["+fmt.Sprintf(lamp, 1, "bridge/devices")+","+fmt.Sprintf(lamp, 2, "b")+"]"), []byte("[]"))
 	profiles := zigbeeProfiles(f)
 	f.Fuzz(func(t *testing.T, list, state []byte) {
 		e := mapping.NewEngine(profiles, mapping.Options{})
 		for _, thing := range take(t, e, "zigbee2mqtt/bridge/devices", list) {
+			if e.Device(thing) == nil {
+				continue // the state of one before, on a topic of Zigbee2MQTT's own, took it away
+			}
 			saved, err := e.Save(thing)
 			if err != nil {
 				t.Fatal(err)
