@@ -42,6 +42,7 @@ func (fam *family) seed(f *testing.F) {
 	if err != nil || len(files) == 0 {
 		f.Fatal("there are no cases", err)
 	}
+	var all [][2][]byte
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -50,9 +51,14 @@ func (fam *family) seed(f *testing.F) {
 		var last []byte
 		for _, section := range txtar.Parse(text).Files {
 			if strings.HasPrefix(section.Name, "message ") {
-				f.Add(last, section.Data)
+				all = append(all, [2][]byte{last, section.Data})
 				last = section.Data
 			}
+		}
+	}
+	for i, s := range all {
+		if seeded(i, len(all)) {
+			f.Add(s[0], s[1])
 		}
 	}
 }
