@@ -22,23 +22,24 @@ type Bridge struct {
 	platform Platform
 	bus      Bus
 
-	timers *timers
-	sched  *scheduler
-	relay  *relay
-	keeper *keeper
-	saver  *saver
-	marker marker
-	asks   *asker
-	wait   *waiting
-	gather *gatherer
-	prov   *provisioner
-	up     *upwards
-	gaps   gaps
-	former formers
-	tally  tally
-	turns  *turns
-	trace  tracer
-	seen   seen
+	timers  *timers
+	sched   *scheduler
+	relay   *relay
+	keeper  *keeper
+	saver   *saver
+	marker  marker
+	awaited awaited
+	asks    *asker
+	wait    *waiting
+	gather  *gatherer
+	prov    *provisioner
+	up      *upwards
+	gaps    gaps
+	former  formers
+	tally   tally
+	turns   *turns
+	trace   tracer
+	seen    seen
 
 	// work is held while a message is worked off, so that Reload comes between
 	// two. It is taken before life.
@@ -123,6 +124,7 @@ func New(opt Options) (*Bridge, error) {
 	if err := b.restorePromises(); err != nil {
 		return nil, fmt.Errorf("read the promised writes: %w", err)
 	}
+	b.awaitParts()
 	b.turns.sessions = b.engine.Load().Sessions()
 	if opt.Registerer != nil {
 		if err := b.metrics.register(opt.Registerer); err != nil {

@@ -66,6 +66,9 @@ func (b *Bridge) Message(m *Message) {
 		m.Ack()
 		return
 	}
+	if len(m.Payload) > 0 {
+		b.awaited.came(m.Topic)
+	}
 	b.work.Lock()
 	defer b.work.Unlock()
 	r := &receipt{m: m}
@@ -352,6 +355,7 @@ func (b *Bridge) rejected(e *mapping.Rejected, topic string) {
 func (b *Bridge) TooLarge(topic string, bytes int) {
 	e := &mapping.Rejected{Rule: "-", Reason: mapping.ReasonTooLarge,
 		Detail: fmt.Sprintf("a payload of %d bytes is over limits.payload_bytes", bytes)}
+	b.awaited.came(topic)
 	b.seen.reject(e, topic)
 	b.trouble("", string(e.Reason), "on "+cutTopic(topic)+": "+e.Detail)
 }
@@ -421,6 +425,7 @@ func (b *Bridge) BusDown(session uint64, err error) {
 		b.seen.link(LinkBroker, false, err)
 	}
 	b.marker.nextEpoch()
+	b.awaitParts()
 	b.turns.disconnected()
 	if was {
 		b.log.Debug("broker connection lost", "session", session, "error", err)

@@ -112,18 +112,6 @@ func (g *gatherer) announce(name, topic string, incomplete func(*mapping.Rejecte
 	b.life.Lock()
 	defer b.unlockLife()
 	for _, e := range b.engine.Load().Gathered(name, time.Now()) {
-		switch e := e.(type) {
-		case *mapping.Announced:
-			b.metrics.announcements.Inc()
-			b.announceLocked(e, nil)
-		case *mapping.Left:
-			b.leave(e.Thing, "device left", "", func(error) {})
-		case *mapping.Rejected:
-			if e.Reason == mapping.ReasonIncomplete {
-				incomplete(e)
-				continue
-			}
-			b.note(func() { b.rejected(e, topic) })
-		}
+		b.announcement(e, topic, incomplete)
 	}
 }

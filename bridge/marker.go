@@ -6,12 +6,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"thingbridge/mapping"
 )
 
 // MQTT has no mark for the end of the retained messages. The Bridge makes one:
 // after each SUBACK it publishes a nonce to a topic of its own. What the broker
 // kept was queued before it, so once the nonce comes back, and markerSettle has
-// passed, a Thing whose announcement is retained but did not come has left.
+// passed, a Thing whose announcement is retained but did not come has left; of one
+// that several messages announce, those that did not come are taken away (awaited.go).
 //
 // Some brokers (RabbitMQ 3.10) send what they retain to a topic's own filter and
 // not to one with wildcards. So unless something retained came by itself, the
@@ -195,7 +198,7 @@ func (b *Bridge) sweep(epoch uint64) {
 	retained := 0
 	b.mu.Lock()
 	for _, t := range b.things {
-		if !t.device.Retained || t.leaving || t.wiped {
+		if t.leaving || t.wiped || !retains(t.device) {
 			continue
 		}
 		retained++
@@ -210,8 +213,10 @@ func (b *Bridge) sweep(epoch uint64) {
 			b.saver.thing(t.name, nil)
 		}
 	}
+	gone = slices.DeleteFunc(gone, func(t *thing) bool { return !t.device.Retained }) // of these, parts
 	b.mu.Unlock()
 	if forgetful {
+		b.awaited.begin(nil)
 		b.note(func() {
 			b.log.Warn("broker lost its retained announcements; the Things stay", "missing", len(gone), "of", retained)
 		})
@@ -219,9 +224,15 @@ func (b *Bridge) sweep(epoch uint64) {
 	}
 	if b.marker.told.Load() == epoch {
 		b.missing(gone)
+		b.sweepParts(epoch)
 		return
 	}
 	b.verify(epoch, gone)
+}
+
+// retains reports whether the broker retains something of what announced a device.
+func retains(d *mapping.Device) bool {
+	return slices.ContainsFunc(d.Parts, func(p mapping.Part) bool { return p.Retained })
 }
 
 // missing makes Things leave whose announcements are gone. b.life is held.
@@ -235,8 +246,9 @@ func (b *Bridge) missing(gone []*thing) {
 // some at a time, and makes those leave whose announcements do not come.
 func (b *Bridge) verify(epoch uint64, gone []*thing) {
 	r, ok := b.bus.(Refresher)
-	if !ok {
+	if !ok || len(gone) == 0 {
 		b.missing(gone)
+		b.sweepParts(epoch)
 		return
 	}
 	var topics []string
@@ -246,15 +258,18 @@ func (b *Bridge) verify(epoch uint64, gone []*thing) {
 		topics = append(topics, gone[n].device.Sources...)
 	}
 	b.mu.Unlock()
-	if n == 0 {
-		return
-	}
 	asked, rest := gone[:n], gone[n:]
+	b.askAgain(r, epoch, topics, func() { b.verified(epoch, asked, rest) })
+}
+
+// askAgain subscribes topics once more and goes on when what is retained on them
+// must have come, unless the connection is another by then.
+func (b *Bridge) askAgain(r Refresher, epoch uint64, topics []string, then func()) {
 	b.refresh(r, topics)
 	r.Refreshed(func() {
 		b.timers.after(0, func() {
 			if b.marker.epoch.Load() == epoch {
-				b.awaitMarker(func() { b.timers.after(markerSettle, func() { b.verified(epoch, asked, rest) }) })
+				b.awaitMarker(func() { b.timers.after(markerSettle, then) })
 			}
 		})
 	})
