@@ -64,9 +64,11 @@ type Bridge struct {
 	clashes    map[string]clashing            // by the refused Thing's name
 	episodes   map[string]*episode
 
-	settled                     bool // the broker has told all that it retains, once
-	settling                    bool // a timer will say so, if nothing else does
-	remark                      bool // the next BusUp sends the marker, though the connection is the same
+	settled                     bool   // the broker has told all that it retains, once
+	settling                    bool   // a timer will say so, if nothing else does
+	remark                      bool   // the next BusUp sends the marker, though the connection is the same
+	toldEpoch                   uint64 // the bus connection in which the broker last told all that it retains
+	doubting                    bool   // Things may be unsure; a timer ends that
 	busReset                    time.Time
 	platformUp, busUp           bool
 	platformSession, busSession uint64

@@ -196,9 +196,9 @@ func (d *dispatch) effect(e mapping.Effect) {
 		b.presence(e, d.r)
 	case *mapping.Hold:
 		b.touch(e.Thing, d.in.Retained)
-		b.hold(e)
+		b.hold(e, d.r)
 	case *mapping.Sleep:
-		b.sleep(e)
+		b.sleep(e, d.r)
 	case *mapping.Values:
 		d.values(e)
 	case *mapping.Event:
@@ -234,6 +234,9 @@ func (d *dispatch) values(e *mapping.Values) {
 	fresh := vals
 	if !e.History {
 		fresh = d.learnLocked(t, vals)
+	}
+	if d.in.Retained {
+		b.doubtLocked(t)
 	}
 	state := t.counted
 	b.mu.Unlock()

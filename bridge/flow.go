@@ -170,20 +170,21 @@ func (s *scheduler) subscribed(t *thing, subs []alwayson.Subscription) {
 	s.b.recount(t)
 }
 
-// holdBack keeps a Thing's values back, or no longer.
-func (s *scheduler) holdBack(name string, on bool) {
+// holdBack keeps a Thing's values back, or no longer; it reports whether that is a change.
+func (s *scheduler) holdBack(name string, on bool) (change bool) {
 	t := s.b.thing(name)
 	if t == nil {
-		return
+		return false
 	}
 	s.mu.Lock()
-	change := t.flow.hold != on
+	change = t.flow.hold != on
 	t.flow.hold = on
 	s.listLocked(&t.flow)
 	s.mu.Unlock()
 	if change {
 		s.b.recount(t)
 	}
+	return change
 }
 
 func (s *scheduler) retryNowLocked(f *flow) {

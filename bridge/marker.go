@@ -72,13 +72,15 @@ func (k *marker) nextEpoch() { k.epoch.Add(1) }
 
 // sendMarker finds out when the broker has told all that it retains.
 func (b *Bridge) sendMarker() {
+	epoch := b.marker.epoch.Load()
 	if b.marker.topic() == "" {
+		b.told(epoch)
 		b.settle()
 		return
 	}
 	b.settleLater()
-	epoch := b.marker.epoch.Load()
 	b.awaitMarker(func() {
+		b.told(epoch)
 		b.settle()
 		b.timers.after(markerSettle, func() { b.sweep(epoch) })
 	})

@@ -32,6 +32,8 @@ type thing struct {
 	drainTill time.Time
 	seenEpoch uint64 // the bus connection in which its announcement last came
 	early     bool   // announced by a retained message before the Bridge was settled
+	holdEpoch uint64 // the bus connection in which the device last said whether it is initialising
+	unsure    bool   // values are kept back because it may say so yet
 	wiped     bool   // the broker lost its retained announcement: that it does not come says nothing
 	lastSeen  time.Time
 	unheard   bool // the device has not shown itself in this run

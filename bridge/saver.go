@@ -169,7 +169,11 @@ func (s *saver) write(name string) error {
 		b.mu.Unlock()
 		return nil
 	}
-	flags := boolByte(t.offline) | boolByte(t.wiped)<<1 | boolByte(b.profileOff[t.device.Profile])<<2 | boolByte(t.expired)<<3 | boolByte(t.alone)<<4
+	b.sched.mu.Lock()
+	held := t.flow.hold && !t.unsure
+	b.sched.mu.Unlock()
+	flags := boolByte(t.offline) | boolByte(t.wiped)<<1 | boolByte(b.profileOff[t.device.Profile])<<2 | boolByte(t.expired)<<3 | boolByte(t.alone)<<4 |
+		boolByte(held)<<5 | boolByte(t.asleep)<<6
 	b.mu.Unlock()
 	data, err := b.engine.Load().Save(name)
 	if err != nil {
@@ -180,8 +184,8 @@ func (s *saver) write(name string) error {
 
 // savedVersion starts a Thing's saved form, followed by flags (1: offline,
 // 2: the broker lost its retained announcement, 4: every device of its profile is
-// offline, 8: it has been silent for too long, 16: its offline takes no others along) and the
-// Engine's own form.
+// offline, 8: it has been silent for too long, 16: its offline takes no others along,
+// 32: its values are kept back, 64: it sleeps) and the Engine's own form.
 const savedVersion = 1
 
 // flushSent saves the hashes of what the platform has, of at most limit Things.
@@ -277,6 +281,8 @@ func (b *Bridge) restoreThing(data []byte) error {
 	t := &thing{name: d.Thing, device: d, bind: bindName(d), offline: data[1]&1 != 0, wiped: data[1]&2 != 0, alone: data[1]&16 != 0,
 		lastSeen: time.Now(), unheard: true, stateFrom: time.Now()}
 	t.flow.thing = t
+	t.flow.hold = data[1]&32 != 0 && b.engine.Load().Watches(d.Thing).Hold
+	t.asleep = data[1]&64 != 0 && d.SleepTold
 	if data[1]&4 != 0 && b.engine.Load().SpeaksForAll(d.Profile) {
 		b.profileOff[d.Profile] = true
 	}
