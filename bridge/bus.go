@@ -223,6 +223,10 @@ func (d *dispatch) effect(e mapping.Effect) {
 // makes the record that is pushed.
 func (d *dispatch) values(e *mapping.Values) {
 	b := d.b
+	waiting := 0
+	if d.in.Retained {
+		waiting, _, _ = b.opt.Outbox.Depth(e.Thing)
+	}
 	b.mu.Lock()
 	t := b.things[e.Thing]
 	if t == nil {
@@ -233,7 +237,7 @@ func (d *dispatch) values(e *mapping.Values) {
 	vals, absent := t.presentLocked(e)
 	fresh := vals
 	if !e.History {
-		fresh = d.learnLocked(t, vals)
+		fresh = d.learnLocked(t, vals, waiting > 0)
 	}
 	if d.in.Retained {
 		b.doubtLocked(t)
@@ -271,14 +275,14 @@ func (d *dispatch) values(e *mapping.Values) {
 
 // learnLocked notes the values as the last known ones and returns those that
 // must be pushed: all, but retained ones that the platform has already.
-func (d *dispatch) learnLocked(t *thing, vals []alwayson.PropertyValue) []alwayson.PropertyValue {
+func (d *dispatch) learnLocked(t *thing, vals []alwayson.PropertyValue, waiting bool) []alwayson.PropertyValue {
 	fresh := vals
 	if d.in.Retained {
 		fresh = make([]alwayson.PropertyValue, 0, len(vals))
 	}
 	for i := range vals {
 		v := &vals[i]
-		if d.in.Retained && !d.b.unchangedLocked(t, v) {
+		if d.in.Retained && !d.b.unchangedLocked(t, v, waiting) {
 			fresh = append(fresh, *v)
 		}
 		t.learnLocked(v, d.in.Now)

@@ -362,34 +362,6 @@ func TestBacklogIsReplayedAtItsRate(t *testing.T) {
 	}, func(o *bridge.Options) { o.ReplayRate = 500 })
 }
 
-func TestRetainedValueUnchangedSinceBeforeARestartIsNotPushedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		kept := store.NewMemory()
-		with := func(o *bridge.Options) { o.Store = kept }
-		first := newRig(t, pump("temp", "flow"), with)
-		first.platform.connect()
-		first.live(announce, `{}`)
-		first.live(properties+"/temp", `1`)
-		first.live(properties+"/flow", `1`)
-		first.stop()
-		second := newRig(t, pump("temp", "flow"), with)
-		defer second.stop()
-		second.platform.connect()
-		second.retained(properties+"/temp", `1`)
-		second.retained(properties+"/flow", `2`)
-		second.mustGot("pump-1.flow=2")
-		if second.acks(properties+"/temp", "1") != 1 {
-			t.Error("not acknowledged")
-		}
-		second.live(properties+"/temp", `1`)
-		second.mustGot("pump-1.flow=2", "pump-1.temp=1")
-		resp := second.answered(second.request("pump-1", alwayson.Get, alwayson.PropertyRequest(alwayson.EntityThing, "pump-1", "temp", nil)))
-		if v := alwayson.Result(resp.Content, "temp"); v.Number() != 1 {
-			t.Errorf("a read gives %v", v)
-		}
-	})
-}
-
 func TestDiskOutboxKeepsValuesOverARestart(t *testing.T) {
 	dir := t.TempDir()
 	kept := store.NewMemory()

@@ -368,28 +368,28 @@ func (s *scheduler) start(p *push) {
 	})
 }
 
-// commit notes that the push's records are out.
+// commit notes that the push's records are out: what the platform has by them
+// before they are gone, so that a retained value never falls between.
 func (s *scheduler) commit(p *push) {
 	f := p.f
 	f.partSeq, f.partUnit = p.partSeq, p.partTo
 	s.b.trace.ended(p.notes)
+	f.tries, f.fails, f.failing = 0, 0, time.Time{}
+	if len(p.vals)+len(p.seen) > 0 {
+		s.b.mu.Lock()
+		s.b.deliveredLocked(f.thing, p.seen)
+		s.b.deliveredLocked(f.thing, p.vals)
+		was := f.thing.absent
+		f.thing.absent = false
+		s.b.mu.Unlock()
+		if was {
+			s.b.recount(f.thing)
+		}
+		s.b.saver.sent(f.thing.name)
+	}
 	if p.doneSeq > 0 {
 		s.b.opt.Outbox.Done(f.thing.name, p.doneSeq)
 	}
-	f.tries, f.fails, f.failing = 0, 0, time.Time{}
-	if len(p.vals)+len(p.seen) == 0 {
-		return
-	}
-	s.b.mu.Lock()
-	s.b.deliveredLocked(f.thing, p.seen)
-	s.b.deliveredLocked(f.thing, p.vals)
-	was := f.thing.absent
-	f.thing.absent = false
-	s.b.mu.Unlock()
-	if was {
-		s.b.recount(f.thing)
-	}
-	s.b.saver.sent(f.thing.name)
 }
 
 // drained tells the keeper that a Thing which waits to be unbound has nothing left.

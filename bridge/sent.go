@@ -51,10 +51,14 @@ func hashValue(v *alwayson.PropertyValue) uint64 {
 }
 
 // unchangedLocked reports whether a retained value is the one that was learnt
-// in this run, or that the platform had before the restart.
-func (b *Bridge) unchangedLocked(t *thing, v *alwayson.PropertyValue) bool {
+// in this run, or that the platform had before the restart. While values wait from
+// before it, the platform will have one of those, so that says nothing.
+func (b *Bridge) unchangedLocked(t *thing, v *alwayson.PropertyValue, waiting bool) bool {
 	if k := t.knownLocked(v.Name); k != nil {
 		return !k.unkept && k.Quality == v.Quality && k.Value.Equal(v.Value)
+	}
+	if waiting {
+		return false
 	}
 	name := hashText(v.Name)
 	for _, h := range b.retained[t.name] {
@@ -71,6 +75,17 @@ func (b *Bridge) deliveredLocked(t *thing, vals []alwayson.PropertyValue) {
 	for i := range vals {
 		if k := t.knownLocked(vals[i].Name); k != nil {
 			k.sent = hashValue(&vals[i])
+			continue
+		}
+		before := b.retained[t.name]
+		if len(before) == 0 {
+			continue
+		}
+		name := hashText(vals[i].Name)
+		for j := range before {
+			if before[j].name == name {
+				before[j].value = hashValue(&vals[i])
+			}
 		}
 	}
 }
