@@ -20,7 +20,7 @@ const commanded = `
     Run:
       timeout: 5s
       request: {topic: "c/${id}/run/${request}", retain: true, payload: init}
-      reply: {topic: "c/{id}/run/{request}", when: 'payload startsWith "done" or payload startsWith "failed"', error: 'payload == "failed" ? "no oil" : nil'}
+      reply: {topic: "c/{id}/run/{request}", when: 'payload != ""', match: 'payload in ["done", "failed"]', begun: 'payload == "at it"', error: 'payload == "failed" ? "no oil" : nil'}
       finally: {topic: "c/${id}/run/${request}", retain: true}
     Next:
       timeout: 2s
@@ -65,10 +65,29 @@ func TestWhatACallHadRetainedIsTakenBackHoweverItEnds(t *testing.T) {
 		{"by its time, and the device answers after all", func(r *rig, topic string) {
 			time.Sleep(6 * time.Second)
 			synctest.Wait()
-			r.live(topic, "going on")
 			r.live(topic, "done")
 			r.live(topic, "")
 		}, alwayson.GatewayTimeout, []string{begin, over, over}},
+		{"by a result after the device has begun", func(r *rig, topic string) { r.live(topic, "at it"); r.live(topic, "done") }, alwayson.Success, []string{begin, over}},
+		{"by its time, and the device is at it", func(r *rig, topic string) {
+			r.live(topic, "init")
+			r.live(topic, "at it")
+			time.Sleep(6 * time.Second)
+			synctest.Wait()
+			r.live(topic, "at it")
+		}, alwayson.GatewayTimeout, []string{begin}},
+		{"by its time, and the device that was at it answers after all", func(r *rig, topic string) {
+			r.live(topic, "at it")
+			time.Sleep(6 * time.Second)
+			synctest.Wait()
+			r.live(topic, "done")
+		}, alwayson.GatewayTimeout, []string{begin, over}},
+		{"by its device, which goes offline and is at it", func(r *rig, topic string) {
+			r.live(topic, "at it")
+			r.live("c/d/status", "offline")
+			r.live("c/d/status", "online")
+			r.live(topic, "done")
+		}, alwayson.ServiceUnavailable, []string{begin, over}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, map[string][]alwayson.Subscription{"d": {}}, func(r *rig) {
@@ -94,6 +113,7 @@ func TestWhatACallHadRetainedIsTakenBackHoweverItEnds(t *testing.T) {
 func TestAnAnswerToACallOfAnEarlierLifeIsTakenBack(t *testing.T) {
 	bubble(t, map[string][]alwayson.Subscription{"d": {}}, func(r *rig) {
 		r.retained("c/d", "{}")
+		r.retained("c/d/run/still-running", "at it")
 		r.retained("c/d/run/left-behind", "done")
 		r.retained("c/other/run/left-behind", "done") // no device that is known
 		if got, id := r.said(); id != "left-behind" || !slices.Equal(got, []string{`c/d/run true ""`}) {

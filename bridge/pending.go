@@ -28,6 +28,7 @@ type call struct {
 	reported alwayson.Value // what an echo write saw instead
 	value    alwayson.Value // of a write, as it came
 	promise  *promise       // that it is made of: its caller was answered long ago
+	begun    bool           // its device is at it: what comes after waits for the answer
 }
 
 type phase uint8
@@ -296,11 +297,11 @@ func (r *relay) finish(k *call, outcome string, v alwayson.Value, err *mapping.C
 		r.mu.Unlock()
 		return false
 	}
-	began := k.phase == sent && k.asker == nil
+	after := k.phase == sent && k.asker == nil && (!k.begun || outcome == "ok" || outcome == "device_error")
 	next := r.removeLocked(k)
 	r.mu.Unlock()
 	r.b.timers.stop(k.timer)
-	if began {
+	if after {
 		r.clear(k.t, k.c.Finally)
 	}
 	signal(r.ended)

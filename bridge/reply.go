@@ -54,7 +54,12 @@ func (r *relay) replyByID(e *mapping.Reply) {
 	case k.t.name != e.Thing || k.c.Route != e.Route:
 		r.b.metrics.ignored("foreign")
 		r.b.trouble(e.Thing, "reply", "a reply on this Thing's topic carries the id of another Thing's or rule's call")
-	case !r.answer(k, e):
+	case r.answer(k, e):
+	case k.c.Begun(e.Input):
+		r.mu.Lock()
+		k.begun = true
+		r.mu.Unlock()
+	default:
 		r.b.metrics.ignored("no_match")
 	}
 }

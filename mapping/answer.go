@@ -58,6 +58,17 @@ func (c *caller) answer(m *Message) (alwayson.Value, error, bool) {
 	return c.result(s)
 }
 
+// begunBy reports whether a message shows that the device is at it.
+func (c *caller) begunBy(m *Message) bool {
+	if m == nil || m.rule == nil || m.rule.call == nil || m.rule.route != c.rule.route || m.rule.fail || m.msg.err != nil || c.contradicts(m.vars) {
+		return false
+	}
+	s := &scope{prof: c.st.prof, msg: m.msg, dev: c.st.dev, reply: c.e.opt.ReplyPrefix}
+	s.extra = append(append(make([]binding, 0, len(c.extra)+len(m.vars)), c.extra...), withoutRequest(m.vars)...)
+	ok, err := s.test(c.rule.begun)
+	return ok && err == nil
+}
+
 // contradicts reports a reply whose topic names another service, property or
 // part of a name than the call has.
 func (c *caller) contradicts(levels []binding) bool {
@@ -172,9 +183,10 @@ func errorCode(v any) (int, bool) {
 
 // late gives what the rule sends once a call has ended, for an answer to a call that
 // has ended before: what that left behind is cleared away. What it needs must
-// stand in the answer's topic. It is nothing where the answer is what was so sent.
-func (c *caller) late(request string, in *Input, levels []binding) func() []Publication {
-	topic, payload := strings.Clone(in.Topic), string(in.Payload)
+// stand in the answer's topic. It is nothing where the answer is what was so sent, or
+// shows that the device is still at it.
+func (c *caller) late(request string, in *Input, m *Message) func() []Publication {
+	topic, payload, levels := strings.Clone(in.Topic), string(in.Payload), m.vars
 	names := withoutRequest(levels)
 	if c.rule.name.exact() {
 		what := "property"
@@ -184,8 +196,11 @@ func (c *caller) late(request string, in *Input, levels []binding) func() []Publ
 		names = append(names[:len(names):len(names)], binding{what, c.rule.text})
 	}
 	return func() []Publication {
-		s := &scope{prof: c.st.prof, dev: c.st.dev, reply: c.e.opt.ReplyPrefix, now: time.Now().UnixMilli()}
+		s := &scope{prof: c.st.prof, msg: m.msg, dev: c.st.dev, reply: c.e.opt.ReplyPrefix, now: time.Now().UnixMilli()}
 		s.extra = append(names[:len(names):len(names)], binding{"request", request})
+		if begun, err := s.test(c.rule.begun); c.rule.begun != nil && (begun || err != nil) {
+			return nil // its end is still to come
+		}
 		var out []Publication
 		for _, send := range c.rule.finally {
 			p, err := c.publication(send, s)

@@ -125,7 +125,7 @@ type Reply struct {
 	Route   RouteID
 	Request string
 	Input   *Message
-	Late    func() []Publication // what is to be sent when no call waits for the Request; nil: nothing
+	Late    func() []Publication // gives what is to be sent when no call waits for the Request; nil: nothing
 }
 
 // Message is a decoded Input that expressions can be evaluated on later. It
@@ -328,7 +328,7 @@ type Call struct {
 	Request string // the id it is correlated by; unguessable; "" when Route has no ids
 	Route   RouteID
 	Send    []Publication
-	Finally []Publication // to be sent once the call has ended, however it did, if Send was
+	Finally []Publication // to be sent if Send was: once the call has ended, or where Begun said yes and no answer came, by Reply.Late
 	Timeout time.Duration
 	Serial  bool    // one call at a time for this Thing and Route
 	Confirm Confirm // what ends it: ConfirmSent needs no reply at all
@@ -340,7 +340,12 @@ type Call struct {
 	EchoValue    alwayson.Value
 
 	answer func(*Message) (alwayson.Value, error, bool)
+	begun  func(*Message) bool
 }
+
+// Begun reports whether a message that is not the call's answer shows that the
+// device has begun to do what was asked.
+func (c *Call) Begun(m *Message) bool { return c.begun != nil && c.begun(m) }
 
 // Answer offers a reply message to the call. ok is false when the message is
 // not its answer; err is a *CallError or nil; result is of the declared output type.

@@ -315,13 +315,16 @@ func (c *caller) call() (*Call, error) {
 			c.extra = slices.DeleteFunc(c.extra, func(b binding) bool { return b.name == "inputs" })
 		}
 		out.answer = c.answer
+		if r.begun != nil {
+			out.begun = c.begunBy
+		}
 	}
 	return out, nil
 }
 
 // answersRead reports whether what judges the replies reads a name.
 func (c *callRule) answersRead(name string) bool {
-	for _, x := range []*expression{c.match, c.result, c.errorExpr, c.echo, c.expect, c.failError, c.failMatch} {
+	for _, x := range []*expression{c.match, c.begun, c.result, c.errorExpr, c.echo, c.expect, c.failError, c.failMatch} {
 		if x != nil && x.uses(name) {
 			return true
 		}

@@ -100,14 +100,23 @@
 //     levels {service} and {request}.
 //   - define yields the shape of native's announcement. Only in a profile with
 //     allow_topics may it also hold topic, value, write, read (in a property),
-//     request, reply, fail (in a service), presence, leave, writes, reads, ask,
+//     request, reply, fail, finally (in a service), presence, leave, writes, reads, ask,
 //     parent, expire_after and queue. Topics there are literal, hold no
 //     wildcard, lie under allow_topics, and are never ones that another profile or
 //     another device hears or is sent to; a shared presence topic may be.
 //   - properties take `history` (an expression: the values are of the past, the
 //     present ones stay) and `absent: keep` (no value keeps the last one, with the
 //     quality that quality says). A property's `single: true` has written numbers
-//     rounded to 32 bits. What is sent takes `qos: 0`.
+//     rounded to 32 bits. What is sent takes `qos: 0` and `retain: true`.
+//   - properties take `from` (an expression) beside a computed name: what the name is
+//     made of. A name belongs to what made it first, as long as the Thing stands.
+//   - writes, reads and services take `finally`, one message or a list: sent once a
+//     call that was sent has ended (Call.Finally), and once more for an answer that no
+//     call waits for (Reply.Late). Its templates see the levels of the reply's
+//     topic and request, not inputs and value. With `begun` (an expression) in reply, of a
+//     message that shows the device at it, only the answer, however late, brings it on.
+//   - A service's `open: true` takes inputs that are not declared as they are; `declared:
+//     true` beside "*" answers 404 for services that the device does not declare.
 //   - `merge: false` with a decoder: each topic makes a device of its own.
 //   - state: {topic, when, online, offline, again} is what the bridge says of
 //     itself to the devices of the profile, retained, with a will of the same

@@ -283,7 +283,7 @@ func (h *handler) reply(r *rule, s *scope, st *deviceState) {
 	}
 	eff.Input = &Message{rule: r, msg: h.msg.keep(), vars: vars}
 	if eff.Request != "" && len(r.call.finally) > 0 {
-		eff.Late = (&caller{e: h.e, st: st, rule: r.call}).late(eff.Request, h.in, vars)
+		eff.Late = (&caller{e: h.e, st: st, rule: r.call}).late(eff.Request, h.in, eff.Input)
 	}
 	h.dst = append(h.dst, eff)
 }

@@ -14,7 +14,7 @@ const (
 
 var (
 	sendKeys  = []string{"topic", "payload", "format", "qos", "retain", "request", "reply", "fail", "finally", "timeout", "confirm"}
-	replyKeys = []string{"topic", "when", "format", "encoding", "request", "numeric", "serial", "echo", "match", "result", "error", "expect"}
+	replyKeys = []string{"topic", "when", "format", "encoding", "request", "numeric", "serial", "echo", "match", "result", "error", "expect", "begun"}
 )
 
 // calls reads writes, reads or services: names, each with one way or a list of them.
@@ -288,6 +288,9 @@ func (l *profileLoader) reply(c *callRule, f field, fields map[string]field) {
 	c.numeric = l.boolean(parts["numeric"])
 	c.echo, c.match = l.expr(parts["echo"], allowed), l.expr(parts["match"], allowed)
 	c.result, c.errorExpr, c.expect = l.expr(parts["result"], allowed), l.expr(parts["error"], allowed), l.expr(parts["expect"], allowed)
+	if c.begun = l.expr(parts["begun"], allowed); c.begun != nil && !fields["finally"].ok() {
+		l.fail(parts["begun"], "finally beside it", "nothing is sent after the call, so it does not matter whether it has begun")
+	}
 	id := l.expr(parts["request"], l.heard(rules[0].pat))
 	for _, r := range rules {
 		switch {

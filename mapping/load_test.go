@@ -43,6 +43,7 @@ func TestProblemsAreNamedWithTheirPlace(t *testing.T) {
 		{"a failure of what nothing waits for", good("writes: {a: {topic: a/b, fail: {topic: z/log, error: payload}}}"), `nothing waits for it; expected reply or confirm: echo beside it`},
 		{"what a name is made of, where there is none", good("properties: {topic: 'x/{id}/r', from: '1', values: payload}"), `properties.from: from belongs to a property with a computed name; expected value: an expression beside it`},
 		{"declared beside the name of a service", good("services: {A: {declared: true, request: {topic: a/b}}}"), `a service that has its name here is declared by it`},
+		{"a beginning that changes nothing", good("services: {A: {request: {topic: a/b}, reply: {topic: 'x/{id}/r', serial: true, begun: payload}}}"), `reply.begun: nothing is sent after the call, so it does not matter whether it has begun; expected finally beside it`},
 		{"something sent after a call that nothing ends", good("services: {A: {request: {topic: a/b}, finally: {topic: a/c}}}"), `services.A.finally: the call ends as soon as it is sent, so there is nothing to send after it; expected reply beside it`},
 		{"a finally without a topic", good("services: {A: {request: {topic: a/b}, reply: {topic: 'x/{id}/r', serial: true}, finally: {payload: x}}}"), `what is sent finally has no topic`},
 		{"a finally that sees the inputs", good("services: {A: {request: {topic: a/b}, reply: {topic: 'x/{id}/r', serial: true}, finally: {topic: a/c, payload: '${inputs.x}'}}}"), `inputs`},

@@ -248,6 +248,7 @@ type callRule struct {
 	replies  []*rule
 
 	match, result, errorExpr, echo, expect *expression
+	begun                                  *expression // shows that the device is at it
 	failError, failMatch                   *expression
 }
 

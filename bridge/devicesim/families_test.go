@@ -94,3 +94,29 @@ func TestAHomie5DeviceHasAChildThatSaysItsTargetFirst(t *testing.T) {
 	c.Publish("homie/5/p1/panel/beep/set", 0, false, "2")
 	until(t, ch, "beep", func(h heard) bool { return h.topic == "homie/5/p1/panel/beep" && h.payload == "2" })
 }
+
+func TestAThinEdgeDeviceMovesACommandOnUntilItIsCleared(t *testing.T) {
+	b := startBroker(t)
+	c, ch := listen(t, b, "te/#")
+	_, stop := simulate(t, Options{Access: Access{Broker: b.URL()}, Family: "thin-edge", Prefix: "c", Interval: time.Hour})
+	until(t, ch, "the child", func(h heard) bool {
+		return h.topic == "te/device/c1//" && strings.Contains(h.payload, `"@type":"child-device"`)
+	})
+	until(t, ch, "a measurement", func(h heard) bool {
+		return h.topic == "te/device/c1///m/environment" && strings.Contains(h.payload, `"L1":9.5`)
+	})
+	for _, step := range []struct{ topic, command, want string }{
+		{"te/device/c1///cmd/log_upload/1", `{"status":"init","type":"driver"}`, `"status":"successful"`},
+		{"te/device/c1///cmd/log_upload/2", `{"status":"init","type":"other"}`, `"reason":"there is no such log"`},
+		{"te/device/main///cmd/software_list/3", `{"status":"init"}`, `"currentSoftwareList"`},
+	} {
+		c.Publish(step.topic, 1, true, step.command)
+		until(t, ch, "executing", func(h heard) bool { return h.topic == step.topic && strings.Contains(h.payload, `"executing"`) })
+		until(t, ch, step.want, func(h heard) bool { return h.topic == step.topic && strings.Contains(h.payload, step.want) })
+		c.Publish(step.topic, 1, true, "")
+	}
+	stop()
+	until(t, ch, "goodbye", func(h heard) bool {
+		return h.topic == "te/device/main/service/tedge-agent/status/health" && strings.Contains(h.payload, "down")
+	})
+}

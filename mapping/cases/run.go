@@ -33,6 +33,7 @@ type run struct {
 type waiting struct {
 	*mapping.Call
 	until time.Time
+	begun bool // its device is at it
 }
 
 // start makes the Engine, once.
@@ -226,9 +227,15 @@ func (c *run) reply(e *mapping.Reply) {
 			continue
 		}
 		result, err, ok := call.Answer(e.Input)
+		if !ok && call.Begun(e.Input) {
+			c.waiting[i].begun = true
+			c.say("  %s.%s has begun", call.Thing, call.Name)
+			return
+		}
 		if !ok {
 			continue
 		}
+		c.waiting[i].begun = false
 		c.end(i, showEnd(result, err))
 		return
 	}
@@ -295,7 +302,9 @@ func (c *run) end(i int, how string) {
 	c.waiting = slices.Delete(c.waiting, i, i+1)
 	c.say("  %s.%s ends: %s", call.Thing, call.Name, how)
 	for _, p := range call.Finally {
-		c.sent("  send", p)
+		if !call.begun {
+			c.sent("  send", p)
+		}
 	}
 }
 
@@ -353,6 +362,6 @@ func (c *run) request(kind, thing, name string, data []byte) error {
 		c.say("  ends once it is sent")
 		return nil
 	}
-	c.waiting = append(c.waiting, waiting{call, c.now.Add(call.Timeout)})
+	c.waiting = append(c.waiting, waiting{Call: call, until: c.now.Add(call.Timeout)})
 	return nil
 }

@@ -93,7 +93,7 @@ func (fam *family) use(t *testing.T, e *mapping.Engine, thing string) {
 		if err != nil {
 			return
 		}
-		for _, s := range c.Send {
+		for _, s := range append(c.Send, c.Finally...) {
 			if !fam.sends(s.Topic) || !mapping.ValidTopic(s.Topic) {
 				t.Fatalf("%s.%s sends to %q", thing, c.Name, s.Topic)
 			}
@@ -152,6 +152,16 @@ func FuzzShellyGen1Announcements(f *testing.F) {
 		values: []string{id + "relay/0", id + "relay/0/power", id + "light/0/status", id + "input_event/0", id + "sensor/state", id + "online"},
 		sends: func(topic string) bool {
 			return strings.HasPrefix(topic, "shellies/") && !strings.Contains(topic, "//")
+		}}).fuzz(f)
+}
+
+func FuzzThinEdgeAnnouncements(f *testing.F) {
+	const child, service = "te/device/x//", "te/device/x/service/s"
+	(&family{preset: "thin-edge", topics: []string{child, service, child + "/cmd/go", service + "/cmd/log_upload", child + "/cmd/log_upload", child},
+		values: []string{child + "/m/", child + "/m/a_b", service + "/m/a", child + "/a/hot", child + "/e/Alarm", child + "/twin/name",
+			service + "/status/health", "te/device/x/service/tedge-agent/status/health", child + "/cmd/go/1-thingbridge"},
+		sends: func(topic string) bool {
+			return strings.HasPrefix(topic, child+"/cmd/") || strings.HasPrefix(topic, service+"/cmd/")
 		}}).fuzz(f)
 }
 
