@@ -18,6 +18,17 @@ const ovenParts = `
   properties: {topic: "ovens/{id}/{property}", value: payload}
 `
 
+// asked is as a Shelly is: what it retains shows that it is there, what it has it
+// tells when it is asked.
+const askedParts = `
+- name: asked
+  thing: ${id}
+  announce:
+    - {topic: "asked/{id}/online", when: payload == true, define: '{"properties": {"here": {"type": "BOOLEAN"}}}'}
+    - {topic: "asked/{id}/told", creates: false, define: '{"properties": {"told": {"type": "NUMBER"}}}'}
+  presence: {topic: "asked/{id}/online", online: payload == true, offline: payload == false}
+`
+
 // declared tells which properties a Thing declares.
 func (r *rig) declared(thing string) string {
 	d, ok := r.b.Thing(thing)
@@ -50,6 +61,12 @@ var partsCases = []partsCase{
 		there: []string{"found/one/heat"}, retainsUnasked: true, before: "door heat", after: "door heat"},
 	{name: "only what was never retained is left", profile: ovenParts, retained: []string{"found/one/heat"}, live: []string{"found/one/door"},
 		retainsUnasked: true, before: "door heat", after: "door"},
+	{name: "what was never retained only tells more of a device", profile: askedParts, retained: []string{"asked/one/online"}, live: []string{"asked/one/told"},
+		retainsUnasked: true, before: "here told", after: "forgotten"},
+	{name: "what was never retained only tells more of a device that is there", profile: askedParts, retained: []string{"asked/one/online"}, live: []string{"asked/one/told"},
+		there: []string{"asked/one/online"}, retainsUnasked: true, before: "here told", after: "here told"},
+	{name: "the broker forgot such a device", profile: askedParts, retained: []string{"asked/one/online"}, live: []string{"asked/one/told"},
+		retainsUnasked: true, sessionLost: true, before: "here told", after: "here told"},
 	{name: "no part was ever retained", profile: ovenParts, live: []string{"found/one/heat", "found/one/door"},
 		retainsUnasked: true, before: "door heat", after: "door heat"},
 	{name: "the broker sends to wildcards nothing that it retains", profile: ovenParts, retained: []string{"found/one/heat", "found/one/door", "found/one/fan"},
@@ -130,8 +147,11 @@ func (c *partsCase) connect(r *rig, session uint64) {
 }
 
 func partPayload(topic string) string {
-	if strings.HasPrefix(topic, "d/") {
+	switch {
+	case strings.HasPrefix(topic, "d/"):
 		return "NUMBER"
+	case strings.HasSuffix(topic, "/online"):
+		return "true"
 	}
 	return "{}"
 }

@@ -138,9 +138,9 @@ func (m *Manager) keepToken(t *thing, reg *registration, token string) {
 // Options.Bytes, of all answers together.
 const freeBytes = 64 << 10
 
-// readAnswer reads a body of at most one byte more than may be.
-func (m *Manager) readAnswer(body io.Reader) (content []byte, held int64, err error) {
-	body = io.LimitReader(body, int64(m.opt.MaxBody)+1)
+// readAnswer reads a body of at most one byte more than most.
+func (m *Manager) readAnswer(body io.Reader, most int) (content []byte, held int64, err error) {
+	body = io.LimitReader(body, int64(most)+1)
 	room := freeBytes
 	for {
 		if len(content) == room {
@@ -172,7 +172,7 @@ func (m *Manager) drop(a *answer) {
 // errCrowded says that the answers of all agents take all the room that there is.
 var errCrowded = errors.New("there is no room for the agent's answer beside those of others; it may have acted")
 
-// errTooLarge says that an answer is over Options.MaxBody.
+// errTooLarge says that an answer is over Limits.MaxBody.
 var errTooLarge = errors.New("the agent's answer is too large")
 
 func (m *Manager) once(ctx context.Context, reg *registration, token, method, url string, body []byte) (*answer, string, error) {
@@ -197,9 +197,10 @@ func (m *Manager) once(ctx context.Context, reg *registration, token, method, ur
 		return nil, "", reach(err)
 	}
 	defer resp.Body.Close()
-	content, held, err := m.readAnswer(resp.Body)
+	most := m.limits.Load().MaxBody
+	content, held, err := m.readAnswer(resp.Body, most)
 	a := &answer{status: resp.StatusCode, kind: resp.Header.Get("Content-Type"), body: content, held: held}
-	if err != nil || len(content) > m.opt.MaxBody {
+	if err != nil || len(content) > most {
 		m.drop(a)
 	}
 	switch {
@@ -207,8 +208,8 @@ func (m *Manager) once(ctx context.Context, reg *registration, token, method, ur
 		return nil, "", err
 	case err != nil:
 		return nil, "", fmt.Errorf("read the agent's answer: %w", reach(err))
-	case len(content) > m.opt.MaxBody:
-		return nil, "", fmt.Errorf("%w: over %d bytes", errTooLarge, m.opt.MaxBody)
+	case len(content) > most:
+		return nil, "", fmt.Errorf("%w: over %d bytes", errTooLarge, most)
 	}
 	return a, resp.Header.Get(csrfHeader), nil
 }

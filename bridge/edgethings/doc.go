@@ -40,8 +40,8 @@
 //
 // # Bounds
 //
-// Options.Max registrations; Options.Calls requests in flight, Options.CallsPerThing
-// for one Thing, 64 probes; Options.MaxBody bytes of an answer; 8 problems a Thing.
+// Options.Max registrations; Limits.Calls requests in flight, Limits.CallsPerThing
+// for one Thing, 64 probes; Limits.MaxBody bytes of an answer; 8 problems a Thing.
 // Beyond them requests are answered 503 and registrations refused, and counted.
 //
 // # Goroutines and the end

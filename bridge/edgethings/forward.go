@@ -64,7 +64,7 @@ func (m *Manager) Call(ctx context.Context, thing, service string, inputs *alway
 
 // refusedLocked is the answer to a request that is not forwarded; nil: it is.
 func (m *Manager) refusedLocked(t *thing, method alwayson.Code, req *alwayson.Request, bytes int) *alwayson.Response {
-	properties := req.Characteristic == alwayson.Properties
+	properties, limits := req.Characteristic == alwayson.Properties, m.limits.Load()
 	switch {
 	case req.Characteristic == alwayson.Services && method != alwayson.Post:
 		return alwayson.Fail(alwayson.MethodNotAllowed, "a service is called with POST")
@@ -81,9 +81,9 @@ func (m *Manager) refusedLocked(t *thing, method alwayson.Code, req *alwayson.Re
 		return alwayson.Fail(alwayson.EntityTooLarge, fmt.Sprintf("the request to %s is %d bytes of JSON; %d are sent to an agent at most", t.name, bytes, restjson.MaxLength))
 	case m.bytes > 0 && m.bytes+bytes > m.opt.Bytes:
 		return alwayson.Fail(alwayson.ServiceUnavailable, fmt.Sprintf("the bridge is full: requests to edge things with %d bytes of JSON are in flight", m.bytes))
-	case m.inFlight >= m.opt.Calls:
+	case m.inFlight >= limits.Calls:
 		return alwayson.Fail(alwayson.ServiceUnavailable, fmt.Sprintf("the bridge is full: %d requests to edge things are in flight (limits.calls)", m.inFlight))
-	case t.inFlight >= m.opt.CallsPerThing:
+	case t.inFlight >= limits.CallsPerThing:
 		return alwayson.Fail(alwayson.ServiceUnavailable, fmt.Sprintf("%s is busy: %d requests are in flight (limits.calls_per_thing)", t.name, t.inFlight))
 	}
 	return nil

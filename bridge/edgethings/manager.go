@@ -22,6 +22,7 @@ type Manager struct {
 	next    bridge.PlatformEvents
 	log     *slog.Logger
 	metrics *Metrics
+	limits  atomic.Pointer[Limits] // in force
 	hosts   *hosts
 	agents  *agents
 	wake    chan struct{}
@@ -102,6 +103,7 @@ func New(opt Options, next bridge.PlatformEvents) (*Manager, error) {
 		return nil, fmt.Errorf("edge things: hosts: %w", err)
 	}
 	m := &Manager{opt: opt, next: next, log: opt.Logger, hosts: h, wake: make(chan struct{}, 1), slots: make(chan struct{}, mostProbes), reading: make(chan struct{}, readers), things: map[string]*thing{}, refusals: map[string]*Refusal{}}
+	m.limits.Store(&opt.Limits)
 	m.agents = newAgents(h, opt.TLS)
 	m.base, m.breakOff = context.WithCancel(context.Background())
 	if m.metrics = opt.Metrics; m.metrics == nil {
@@ -116,6 +118,13 @@ func New(opt Options, next bridge.PlatformEvents) (*Manager, error) {
 		}
 	}
 	return m, nil
+}
+
+// SetLimits puts other limits into force, for requests that come from now on. What
+// is in flight beyond them goes on. Any goroutine may call it.
+func (m *Manager) SetLimits(l Limits) {
+	l.fill()
+	m.limits.Store(&l)
 }
 
 // readers is how many answers are made into values at once: a short one can hold a

@@ -41,6 +41,19 @@ const (
 	DefaultStopTimeout   = 5 * time.Second
 )
 
+// Limits are the bounds that SetLimits changes. A zero field means the default.
+type Limits struct {
+	Calls         int // requests in flight to agents
+	CallsPerThing int // the same for one Thing
+	MaxBody       int // bytes of an agent's answer
+}
+
+func (l *Limits) fill() {
+	setDefault(&l.Calls, DefaultCalls)
+	setDefault(&l.CallsPerThing, DefaultCallsPerThing)
+	setDefault(&l.MaxBody, DefaultMaxBody)
+}
+
 // Options say what a Manager joins and within which bounds. Names is required.
 type Options struct {
 	Names Names
@@ -49,13 +62,11 @@ type Options struct {
 	Own   func() []string // host:port of the bridge's own listeners at present, which are no agents; nil: none
 	TLS   func() (*tls.Config, error)
 
-	Max           int           // registrations
-	Calls         int           // requests in flight to agents
-	CallsPerThing int           // the same for one Thing
-	MaxBody       int           // bytes of an agent's answer
-	Bytes         int           // of all requests in flight, and of all answers, at least one
-	StopTimeout   time.Duration // for what is in flight when Run is told to stop
-	Version       string        // the bridge's, for LocalEms
+	Max int // registrations
+	Limits
+	Bytes       int           // of all requests in flight, and of all answers, at least one
+	StopTimeout time.Duration // for what is in flight when Run is told to stop
+	Version     string        // the bridge's, for LocalEms
 
 	Metrics *Metrics     // of NewMetrics, for this Manager alone; nil: counted and not shown
 	Logger  *slog.Logger // nil: silent
@@ -66,9 +77,7 @@ func (o *Options) fill() error {
 		return errors.New("edge things: no names")
 	}
 	setDefault(&o.Max, DefaultMax)
-	setDefault(&o.Calls, DefaultCalls)
-	setDefault(&o.CallsPerThing, DefaultCallsPerThing)
-	setDefault(&o.MaxBody, DefaultMaxBody)
+	o.Limits.fill()
 	setDefault(&o.Bytes, DefaultBytes)
 	setDefault(&o.StopTimeout, DefaultStopTimeout)
 	if o.Own == nil {

@@ -24,19 +24,21 @@ func newEdgeThings(c *config.Config, a *app, next edge.Handler, metrics *edgethi
 			now := a.reload.current.Load()
 			return []string{now.REST.Listen, now.Console.Listen}
 		},
-		TLS:           func() (*tls.Config, error) { return c.REST.EdgeThings.TLS.Config("") },
-		Max:           c.REST.EdgeThings.Max,
-		Calls:         c.Limits.Calls,
-		CallsPerThing: c.Limits.CallsPerThing,
-		MaxBody:       int(c.Platform.MaxMessage),
-		Version:       version,
-		Metrics:       metrics,
-		Logger:        a.log.With("part", "edge"),
+		TLS:     func() (*tls.Config, error) { return c.REST.EdgeThings.TLS.Config("") },
+		Max:     c.REST.EdgeThings.Max,
+		Limits:  edgeLimits(c),
+		Version: version,
+		Metrics: metrics,
+		Logger:  a.log.With("part", "edge"),
 	}
 	if !c.Memory() {
 		opt.Store = a.store
 	}
 	return edgethings.New(opt, next)
+}
+
+func edgeLimits(c *config.Config) edgethings.Limits {
+	return edgethings.Limits{Calls: c.Limits.Calls, CallsPerThing: c.Limits.CallsPerThing, MaxBody: int(c.Platform.MaxMessage)}
 }
 
 // edgeNames holds names for edge things among those of devices and of the

@@ -30,6 +30,11 @@ func (a *app) addParts() {
 	}
 	a.reload.add("console", a.consoles)
 	a.reload.add("rest", a.rests)
+	if a.edges != nil {
+		a.reload.add("edge things", reloadFunc(func(_, now *config.Config) (change, error) {
+			return change{apply: func() { a.edges.SetLimits(edgeLimits(now)) }}, nil
+		}))
+	}
 }
 
 // anew lists the changed keys for which a connection must be made anew.
