@@ -66,6 +66,9 @@ func (fam *family) seed(f *testing.F) {
 // try announces what was fuzzed: nothing may stop the engine, what is announced
 // can be saved and restored, and nothing is sent to a topic of another kind.
 func (fam *family) try(t *testing.T, p *mapping.Profiles, first, second []byte) {
+	if len(first)+len(second) > 64<<10 {
+		return
+	}
 	e := mapping.NewEngine(p, mapping.Options{})
 	for i, topic := range fam.topics {
 		things := take(t, e, topic, [][]byte{first, second}[i%2])

@@ -271,6 +271,10 @@ func (homie4) DecodeDevice(all []*mapping.DecoderInput) (*mapping.Fragment, erro
 			return nil, &mapping.Pass{Why: node + "/$properties is missing"}
 		}
 		for _, id := range homieList(list) {
+			if len(d.properties)+len(d.skipped) >= homieMostProperties {
+				d.skip(node+"/"+id, "more than %d properties", homieMostProperties)
+				return d.fragment(), nil
+			}
 			d.property4(attributes, node, id, strings.HasPrefix(version, "3."))
 		}
 	}
@@ -295,10 +299,14 @@ func homiePath(in *mapping.DecoderInput) string {
 	return in.Topic[at+1:]
 }
 
+// homieList reads ids. One that is listed again is the same: each node listed
+// again would bring all its properties again.
 func homieList(text string) []string {
 	var out []string
+	seen := map[string]bool{}
 	for _, item := range strings.Split(text, ",") {
-		if item = strings.TrimSpace(item); item != "" {
+		if item = strings.TrimSpace(item); item != "" && !seen[item] {
+			seen[item] = true
 			out = append(out, item)
 		}
 	}
@@ -325,8 +333,6 @@ func (d *homieDevice) property4(attributes map[string]string, node, id string, o
 		d.skip(path, "$datatype is missing")
 	case !ok1 || !ok2:
 		d.skip(path, "$settable and $retained are true or false")
-	case len(d.properties) >= homieMostProperties:
-		d.skip(path, "more than %d properties", homieMostProperties)
 	default:
 		d.properties = append(d.properties, p)
 	}

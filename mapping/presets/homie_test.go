@@ -100,6 +100,37 @@ func BenchmarkHomie4DevicesComeUp(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(50*b.N), "µs/device")
 }
 
+func TestANodeListedAgainAndAgainIsOneNode(t *testing.T) {
+	fam := &family{preset: "homie4"}
+	e := mapping.NewEngine(fam.profiles(t), mapping.Options{})
+	take(t, e, "homie/d/$homie", []byte("4.0"))
+	take(t, e, "homie/d/$nodes", []byte(strings.Repeat("n,", 500)))
+	take(t, e, "homie/d/n/$properties", []byte(strings.Repeat("v,w, v,", 500)))
+	take(t, e, "homie/d/n/w/$datatype", []byte("float"))
+	take(t, e, "homie/d/n/v/$datatype", []byte("integer"))
+	d := e.Device("d")
+	if d == nil || len(d.Skipped) != 0 || d.Definitions.Properties["n_v"] == nil || d.Definitions.Properties["n_w"] == nil {
+		t.Errorf("it became %+v", d)
+	}
+}
+
+func TestAHomieDeviceHasSoManyPropertiesAtMost(t *testing.T) {
+	fam := &family{preset: "homie4"}
+	e := mapping.NewEngine(fam.profiles(t), mapping.Options{Limits: mapping.Limits{DefinitionsPerThing: 20_000}})
+	var ids strings.Builder
+	for i := range 30_000 {
+		fmt.Fprintf(&ids, "p%d,", i)
+	}
+	take(t, e, "homie/d/$homie", []byte("4.0"))
+	take(t, e, "homie/d/$nodes", []byte("n"))
+	take(t, e, "homie/d/n/$properties", []byte(ids.String()))
+	take(t, e, "homie/d/n/p5/$datatype", []byte("float"))
+	d := e.Device("d")
+	if d == nil || len(d.Skipped) > 10_001 || d.Definitions.Properties["n_p5"] == nil {
+		t.Errorf("%v has %d left out", d != nil, len(d.Skipped))
+	}
+}
+
 // FuzzHomie5Descriptions and FuzzHomie4Attributes hand foreign announcements to
 // the decoders: nothing stops them, and what they make can be used.
 func FuzzHomie5Descriptions(f *testing.F) {
@@ -117,11 +148,16 @@ func FuzzHomie4Attributes(f *testing.F) {
 	f.Add([]byte("n,m,o[]"), []byte("v,w"), []byte("integer"), []byte("1:2:1"))
 	f.Add([]byte("n"), []byte("v"), []byte("enum"), []byte("a,,b,c"))
 	p := fam.profiles(f)
+	f.Add([]byte(strings.Repeat("n,", 1000)), []byte(strings.Repeat("v,", 1000)), []byte("color"), []byte("rgb"))
 	f.Fuzz(func(t *testing.T, nodes, properties, datatype, format []byte) {
+		if len(nodes)+len(properties)+len(datatype)+len(format) > 8<<10 {
+			return
+		}
 		e := mapping.NewEngine(p, mapping.Options{})
 		take(t, e, "homie/d/$homie", []byte("4.0"))
 		take(t, e, "homie/d/$nodes", nodes)
-		for _, node := range append(strings.Split(string(nodes), ","), "n") {
+		names := strings.Split(string(nodes), ",")
+		for _, node := range append(names[:min(len(names), 8)], "n") { // all that are announced are used each time
 			for _, m := range [][2]string{{"$properties", string(properties)}, {"v/$datatype", string(datatype)}, {"v/$format", string(format)}, {"v/$settable", "true"}, {"v", string(format)}} {
 				if topic := "homie/d/" + strings.TrimSpace(node) + "/" + m[0]; mapping.ValidTopic(topic) {
 					for _, thing := range take(t, e, topic, []byte(m[1])) {

@@ -89,6 +89,9 @@ func FuzzZigbee2MQTTList(f *testing.F) {
 	f.Add([]byte("["+fmt.Sprintf(lamp, 1, "bridge/devices")+","+fmt.Sprintf(lamp, 2, "b")+"]"), []byte("[]"))
 	profiles := zigbeeProfiles(f)
 	f.Fuzz(func(t *testing.T, list, state []byte) {
+		if len(list)+len(state) > 64<<10 {
+			return
+		}
 		e := mapping.NewEngine(profiles, mapping.Options{})
 		for _, thing := range take(t, e, "zigbee2mqtt/bridge/devices", list) {
 			if e.Device(thing) == nil {
