@@ -188,19 +188,20 @@ func (b *Bridge) start() {
 	b.log.Info("bridge started", "things", n)
 }
 
-// drain gives calls of both ways and pushes in flight their time, then ends the calls.
+// drain gives calls of both ways and pushes in flight their time, then ends the
+// calls; none is taken in any more after it.
 func (b *Bridge) drain() {
 	limit := time.NewTimer(b.opt.StopTimeout)
 	defer limit.Stop()
 	b.sched.stop()
+	defer b.relay.close()
 	for b.relay.inFlight() > 0 || b.up.inFlight() > 0 || b.sched.pushing() > 0 {
 		select {
 		case <-b.relay.ended:
 		case <-b.up.ended:
 		case <-b.sched.idle:
 		case <-limit.C:
-			b.relay.endAll("the bridge stops")
-			b.up.endAll("the bridge stops")
+			b.up.endAll(stops)
 			return
 		}
 	}

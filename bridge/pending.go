@@ -67,6 +67,7 @@ type relay struct {
 	sleepers      map[string][]*call // by Thing: wait until its device shows itself
 	serial        map[string]*call   // by Thing: the one of its serial calls that is under way
 	behind        map[string][]*call // by Thing: the serial calls behind it, oldest first
+	closed        bool               // nothing ends calls any more
 	perThing      map[string]int
 	perEngine     map[*mapping.Engine]int // by whose rules they were made
 	n             atomic.Int64            // calls in flight; written under mu
@@ -79,6 +80,9 @@ type relay struct {
 	recentIDs     []string
 	recentPos     int
 }
+
+// stops is why calls end when the bridge is told to stop.
+const stops = "the bridge stops"
 
 // callBytes bounds what the calls in flight send: it is kept until they end, and a
 // short request can make a long payload.
@@ -119,6 +123,13 @@ func (r *relay) begin(k *call, timeout time.Duration) {
 		k.size += len(c.Send[i].Topic) + len(c.Send[i].Payload)
 	}
 	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		if k.promise == nil {
+			k.end(alwayson.Value{}, &mapping.CallError{Code: alwayson.ServiceUnavailable, Text: stops})
+		}
+		return
+	}
 	if full := r.fullLocked(t.name, k.size); full != "" && k.promise == nil {
 		r.mu.Unlock()
 		r.b.metrics.call(k.kind, "refused", 0)
@@ -166,9 +177,6 @@ func (r *relay) fullLocked(thing string, size int) string {
 	return ""
 }
 
-// awakeTime is how long after a message a sleeping device still listens.
-const awakeTime = 5 * time.Second
-
 // wake sends the call, or has it wait until its device shows itself.
 func (r *relay) wake(k *call) {
 	t := k.t
@@ -193,18 +201,6 @@ func (r *relay) wake(k *call) {
 	case k.kind == "write" && k.c.Confirm == mapping.ConfirmSent && k.c.EchoProperty == "":
 		r.promise(k, wait)
 	}
-}
-
-// sleeps tells how long calls wait for a Thing's device, and whether they have to.
-func (b *Bridge) sleeps(t *thing) (wait time.Duration, sleeps bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	wait = t.device.QueueFor
-	sleeps = t.unheard || time.Since(t.lastSeen) > awakeTime
-	if t.device.SleepTold {
-		sleeps = t.asleep
-	}
-	return wait, wait > 0 && sleeps
 }
 
 // awake sends what waited for a Thing's device to show itself, the earliest first.
@@ -264,11 +260,12 @@ func (r *relay) send(k *call) {
 	}
 }
 
-// askerLocked is the read that has asked for the same property and waits for it; nil: none does.
+// askerLocked is the read that has asked for the same property and waits for it;
+// nil: none does. One whose time is over asked in vain, though others wait with it still.
 func (r *relay) askerLocked(k *call) *call {
 	for _, other := range r.echo[k.t.name] {
-		if other.kind == "read" && other.c.EchoProperty == k.c.EchoProperty {
-			return cmp.Or(other.asker, other)
+		if asker := cmp.Or(other.asker, other); other.kind == "read" && other.c.EchoProperty == k.c.EchoProperty && asker.phase != over {
+			return asker
 		}
 	}
 	return nil

@@ -137,7 +137,7 @@ func (b *Bridge) markAbsent(t *thing, why string) {
 // does, or in time.
 func (b *Bridge) Request(name string, method alwayson.Code, req *alwayson.Request, respond func(*alwayson.Response)) {
 	if b.stopping.Load() {
-		respond(alwayson.Fail(alwayson.ServiceUnavailable, "the bridge stops"))
+		respond(alwayson.Fail(alwayson.ServiceUnavailable, stops))
 		return
 	}
 	t := b.bound(name)

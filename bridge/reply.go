@@ -186,8 +186,14 @@ func (r *relay) gone(name, why string) {
 	r.endWhere(why, func(k *call) bool { return k.t.name == name })
 }
 
-// endAll ends every call.
-func (r *relay) endAll(why string) { r.endWhere(why, func(*call) bool { return true }) }
+// close ends every call, those that come from now on at once: the goroutine that
+// sees to their time ends, too.
+func (r *relay) close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.endWhere(stops, func(*call) bool { return true })
+}
 
 func (r *relay) endWhere(why string, which func(*call) bool) {
 	var list []*call

@@ -1,6 +1,10 @@
 package bridge
 
-import "thingbridge/mapping"
+import (
+	"time"
+
+	"thingbridge/mapping"
+)
 
 // hold keeps a Thing's values back, or no longer. That is kept before its message
 // is acknowledged.
@@ -38,6 +42,21 @@ func (b *Bridge) sleep(e *mapping.Sleep, r *receipt) {
 	if woke {
 		b.timers.after(0, func() { b.relay.awake(e.Thing) })
 	}
+}
+
+// awakeTime is how long after a message a sleeping device still listens.
+const awakeTime = 5 * time.Second
+
+// sleeps tells how long calls wait for a Thing's device, and whether they have to.
+func (b *Bridge) sleeps(t *thing) (wait time.Duration, sleeps bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	wait = t.device.QueueFor
+	sleeps = t.unheard || time.Since(t.lastSeen) > awakeTime
+	if t.device.SleepTold {
+		sleeps = t.asleep
+	}
+	return wait, wait > 0 && sleeps
 }
 
 // doubtLocked keeps back what the broker retains of a Thing whose device may say
