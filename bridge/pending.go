@@ -24,6 +24,7 @@ type call struct {
 	timer    *timer
 	phase    phase
 	unsent   int            // publications the broker does not have yet
+	lags     bool           // over, but its answer may come yet: the next serial call waits
 	asker    *call          // the read whose question is this one's, too; nil: it asks itself
 	reported alwayson.Value // what an echo write saw instead
 	value    alwayson.Value // of a write, as it came
@@ -295,7 +296,11 @@ func (r *relay) finish(k *call, outcome string, v alwayson.Value, err *mapping.C
 		return false
 	}
 	after := k.phase == sent && k.asker == nil && (!k.begun || outcome == "ok" || outcome == "device_error")
+	lag := k.lagLocked(outcome)
 	next := r.removeLocked(k)
+	if lag > 0 {
+		r.b.timers.after(lag, func() { r.letGo(k) })
+	}
 	r.mu.Unlock()
 	r.b.timers.stop(k.timer)
 	if after {
@@ -364,7 +369,7 @@ func (r *relay) nextSerialLocked(k *call) *call {
 	name := k.t.name
 	line := without(r.behind[name], k)
 	var next *call
-	if r.serial[name] == k {
+	if r.serial[name] == k && !k.lags {
 		delete(r.serial, name)
 		if len(line) > 0 {
 			next, line = line[0], line[1:]

@@ -18,6 +18,9 @@ func (r *relay) reply(e *mapping.Reply) {
 		r.replyByID(e)
 		return
 	}
+	if r.lateReply(e) {
+		return
+	}
 	r.mu.Lock()
 	var waiting []*call
 	if rt := r.routes[routeKey{e.Thing, e.Route}]; rt != nil {

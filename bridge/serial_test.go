@@ -54,12 +54,16 @@ func TestADeviceHasOneSerialCallAtATimeWhateverItsServices(t *testing.T) {
 			r.t.Errorf("the first call: %v", resp)
 		}
 		mustSent("plug/1/power", "plug/2/dimmer", "plug/1/dimmer")
-		time.Sleep(6 * time.Second) // neither the second nor, when it has its turn, the third is answered
-		mustSent("plug/1/power", "plug/2/dimmer", "plug/1/dimmer", "plug/1/power")
+		time.Sleep(6 * time.Second) // the second is not answered, and the third never has its turn
 		r.mustFail(dimmer, alwayson.GatewayTimeout, "")
-		r.mustFail(again, alwayson.GatewayTimeout, "")
+		r.mustFail(again, alwayson.GatewayTimeout, "busy with earlier calls")
 		last := r.service("plug-1", "Dimmer")
-		synctest.Wait()
+		mustSent("plug/1/power", "plug/2/dimmer", "plug/1/dimmer")
+		r.live("plug/1/dimmer/done", `"late"`) // the second's
+		mustSent("plug/1/power", "plug/2/dimmer", "plug/1/dimmer", "plug/1/dimmer")
+		if len(last) > 0 {
+			r.t.Fatal("a late reply ended the next call")
+		}
 		r.live("plug/1/dimmer/done", `"c"`)
 		if resp := r.answered(last); resp.Code != alwayson.Success {
 			r.t.Errorf("a call after those whose time was over: %v", resp)
@@ -68,4 +72,48 @@ func TestADeviceHasOneSerialCallAtATimeWhateverItsServices(t *testing.T) {
 			r.t.Errorf("%d calls are still in flight", n)
 		}
 	}, profile(t, plugs), func(o *bridge.Options) { o.Limits.CallsPerThing = 10 })
+}
+
+func TestALateReplyIsWaitedForNoLongerThanItsCallHad(t *testing.T) {
+	bubble(t, map[string][]alwayson.Subscription{"plug-1": subs()}, func(r *rig) {
+		r.live("plug/1/hello", "{}")
+		lost := r.service("plug-1", "Power")
+		time.Sleep(5 * time.Second)
+		r.mustFail(lost, alwayson.GatewayTimeout, "did not answer within 5s")
+		time.Sleep(time.Second)
+		next := r.service("plug-1", "Power")
+		time.Sleep(3 * time.Second)
+		if n := r.sentTo("plug/1/power"); n != 1 {
+			t.Errorf("%d requests were sent while the first's reply may come, want 1", n)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		if n := r.sentTo("plug/1/power"); n != 2 {
+			t.Errorf("%d requests were sent, want 2", n)
+		}
+		r.live("plug/1/power/done", `"a"`)
+		if resp := r.answered(next); resp.Code != alwayson.Success {
+			t.Errorf("the next call: %v", resp)
+		}
+	}, profile(t, plugs))
+}
+
+func TestWhatWaitsForALateReplyEndsWithItsDevice(t *testing.T) {
+	bubble(t, map[string][]alwayson.Subscription{"plug-1": subs()}, func(r *rig) {
+		r.live("plug/1/hello", "{}")
+		lost := r.service("plug-1", "Power")
+		time.Sleep(5 * time.Second)
+		r.mustFail(lost, alwayson.GatewayTimeout, "")
+		next := r.service("plug-1", "Power")
+		synctest.Wait()
+		r.live("plug/1/hello", "")
+		r.mustFail(next, alwayson.ServiceUnavailable, "has left")
+		r.live("plug/1/hello", "{}")
+		time.Sleep(time.Minute)
+		again := r.service("plug-1", "Power")
+		synctest.Wait()
+		r.live("plug/1/power/done", `"a"`)
+		if resp := r.answered(again); resp.Code != alwayson.Success {
+			t.Errorf("a call when it is back: %v", resp)
+		}
+	}, profile(t, plugs))
 }
