@@ -12,6 +12,12 @@ import (
 // masked is what a secret prints.
 const masked = "<secret>"
 
+// maskStands and maskWanted are said of a secret that is the mask.
+const (
+	maskStands = "is the mask that stands for a secret in printed configurations"
+	maskWanted = "the secret, or a reference to it"
+)
+
 // Secret is a text that must not be seen: an application key, a password, a
 // token. It keeps where the text comes from and reads it again at each Resolve.
 // Every way of printing it gives <secret>, or nothing when it is not set.

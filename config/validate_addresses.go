@@ -66,6 +66,10 @@ func (l *loader) proxy(s Secret) {
 		l.fault(path, err.Error(), "a file or variable that is there")
 		return
 	}
+	if text == masked {
+		l.fault(path, maskStands, maskWanted)
+		return
+	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || !goodPort(u.Port()) {
 		l.fault(path, "is not the URL of an HTTP proxy", example)
@@ -159,7 +163,7 @@ func (l *loader) secretValue(path string, s Secret) {
 	case err != nil:
 		l.fault(path, err.Error(), "a file or variable that is there and not empty")
 	case text == masked:
-		l.fault(path, "is the mask that stands for a secret in printed configurations", "the secret, or a reference to it")
+		l.fault(path, maskStands, maskWanted)
 	case strings.ContainsFunc(text, unicode.IsControl):
 		l.fault(path, "has a line break or another control character in it", "one line")
 	case s.Literal() && len(s.files()) == 0 && l.source(path) == "" && !strings.Contains(s.references(), "${"):

@@ -31,7 +31,16 @@ type buildProblem struct {
 }
 
 // errNotObject says that define yields something else.
-var errNotObject = errors.New("define: an object is wanted")
+var errNotObject = errors.New("an object is wanted")
+
+// definer names what a definition comes from: the payload itself, as a bare device
+// sends it, or define.
+func definer(x *expression) string {
+	if x.ident == "payload" {
+		return "payload"
+	}
+	return "define"
+}
 
 func (b *builder) fail(reason Reason, format string, args ...any) {
 	if len(b.problems) < 50 {
@@ -185,7 +194,7 @@ func (b *builder) part(d *Device, p *Part, s *scope) error {
 	case map[string]any:
 		b.say(v)
 	default:
-		return fmt.Errorf("%w, not %s", errNotObject, kindOf(v))
+		return fmt.Errorf("%s: %w, not %s", definer(p.rule.announce.define), errNotObject, kindOf(v))
 	}
 	return nil
 }

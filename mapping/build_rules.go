@@ -2,6 +2,8 @@ package mapping
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -80,7 +82,7 @@ func (b *builder) fragment(d *Device) {
 	l.thingOfDevice()
 	for _, p := range l.problems {
 		if !p.Warning {
-			b.fail(ReasonDefinition, "%s: %s", p.Path, p.Message)
+			b.fail(ReasonDefinition, "%s: %s", b.pathOf(p.Path), p.Message)
 		}
 	}
 	calls := rules.calls[:0]
@@ -109,6 +111,24 @@ func (b *builder) fragment(d *Device) {
 		d.QueueFor = rules.queue.of(&scope{prof: b.prof, dev: d})
 	}
 	d.rules = rules
+}
+
+// pathOf names the property of a rule that came with the announcement, where a
+// path has the rule's place in a list that nobody wrote: properties.temp.topic.
+func (b *builder) pathOf(path string) string {
+	rest, ok := strings.CutPrefix(path, "properties[")
+	place, rest, closed := strings.Cut(rest, "]")
+	i, err := strconv.Atoi(place)
+	rules, isList := b.rules["properties"].([]any)
+	if !ok || !closed || err != nil || !isList || i < 0 || i >= len(rules) {
+		return path
+	}
+	rule, _ := rules[i].(map[string]any)
+	name, ok := rule["property"].(string)
+	if !ok {
+		return path
+	}
+	return "properties." + shorten(name, 80) + rest
 }
 
 // unheard tells that topics of the profile cannot be listened to for the

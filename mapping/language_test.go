@@ -219,12 +219,12 @@ announce: {topic: "x/{id}", define: '{"properties": {"t": {"type": "INTEGER", "t
 thing: ${id}
 allow_topics: [data/#]
 announce: {topic: "x/{id}", define: '{"properties": {"t": {"type": "INTEGER", "topic": payload.t, "value": "payload.v"}}}'}
-`), []string{`x/a {"t":"other/7"}`}, "rejected a definition: properties[0].topic: the topic \"other/7\" must not be used\nannounced a live=true\n"},
+`), []string{`x/a {"t":"other/7"}`}, "rejected a definition: properties.t.topic: the topic \"other/7\" must not be used\nannounced a live=true\n"},
 		{"define may not bring wildcards", profileOf(`
 thing: ${id}
 allow_topics: [data/#]
 announce: {topic: "x/{id}", define: '{"properties": {"t": {"type": "INTEGER", "topic": payload.t}}}'}
-`), []string{`x/a {"t":"data/#"}`}, "rejected a definition: properties[0].topic: \"data/#\" is not a topic\nannounced a live=true\n"},
+`), []string{`x/a {"t":"data/#"}`}, "rejected a definition: properties.t.topic: \"data/#\" is not a topic\nannounced a live=true\n"},
 		{"a learned topic is never another Thing's", profileOf(`
 thing: ${id}
 allow_topics: [data/#]

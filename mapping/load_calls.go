@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"hash/fnv"
+	"regexp"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
@@ -261,7 +262,23 @@ func (l *profileLoader) sendTopic(f field, allowed names, captures ...string) *t
 	if text, fixed := t.constant(); fixed && !ValidTopic(text) {
 		l.fail(f, "a topic without wildcards", "%q is not a topic", text)
 	}
+	l.noPattern(f, t, allowed)
 	return t
+}
+
+// level is a level as a pattern writes it.
+var level = regexp.MustCompile(`\{([A-Za-z_][A-Za-z0-9_]*)(\.\.\.)?\}`)
+
+// noPattern refuses {name} in a template where ${name} is known: it would be sent as it stands.
+func (l *profileLoader) noPattern(f field, t *template, allowed names) {
+	for _, p := range t.parts {
+		for _, m := range level.FindAllStringSubmatch(p.literal, -1) {
+			if allowed[m[1]] {
+				l.fail(f, "${"+m[1]+"}", "%s stands for a level only where a topic is listened to; here it would stay as it is", m[0])
+				return
+			}
+		}
+	}
 }
 
 // reply reads reply and fail.

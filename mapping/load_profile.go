@@ -216,7 +216,9 @@ func (l *profileLoader) identity(f field, fields map[string]field) {
 	named := l.heard(nil).with("item")
 	switch {
 	case fields["thing"].ok():
-		l.prof.thing = l.tmpl(fields["thing"], named)
+		if l.prof.thing = l.tmpl(fields["thing"], named); l.prof.thing != nil {
+			l.noPattern(fields["thing"], l.prof.thing, named)
+		}
 	case l.prof.decoder == nil:
 		l.fail(f, "thing: a template such as acme-${id}", "the profile does not say how its Things are named")
 	}

@@ -64,7 +64,7 @@ func TestADecoderBringsRulesForItsDevices(t *testing.T) {
 			"announced b live=true expires=1m0s\nannounced a live=true expires=1m0s\n"},
 		{"the last announcement taken back is a leave", []string{"disc/t/config a=home/a", "disc/t/config "}, "left a by disc/t/config\n"},
 		{"a topic elsewhere is refused", []string{"disc/t/config a=away/a"},
-			"rejected a definition: presence[0].topic: the topic \"away/a/avail\" must not be used\nrejected a definition: properties[0].topic: the topic \"away/a/t\" must not be used\nrejected a definition: writes.t.topic: the topic \"away/a/set\" must not be used\nrejected a definition: services.Press.request.topic: the topic \"away/a/press\" must not be used\nannounced a live=true expires=1m0s\n"},
+			"rejected a definition: presence[0].topic: the topic \"away/a/avail\" must not be used\nrejected a definition: properties.t.topic: the topic \"away/a/t\" must not be used\nrejected a definition: writes.t.topic: the topic \"away/a/set\" must not be used\nrejected a definition: services.Press.request.topic: the topic \"away/a/press\" must not be used\nannounced a live=true expires=1m0s\n"},
 		{"an error refuses the message", []string{"disc/t/config 5"}, "rejected  definition: text is wanted\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

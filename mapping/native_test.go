@@ -137,7 +137,7 @@ func TestNativeMessages(t *testing.T) {
 	tests := []struct{ name, announce, topic, payload, want string }{
 		{"an announcement of {} is enough", "", "things/p/announce", `{}`, "announced p live=true\n"},
 		{"an announcement that is no JSON is rejected", "", "things/p/announce", `{`, "rejected  malformed: payload: not JSON\n"},
-		{"an announcement that is a list is rejected", "", "things/p/announce", `[]`, "rejected p definition: define: an object is wanted, not a list\n"},
+		{"an announcement that is a list is rejected", "", "things/p/announce", `[]`, "rejected p definition: payload: an object is wanted, not a list\n"},
 		{"an empty announcement leaves", `{}`, "things/p/announce", ``, "left p by things/p/announce\n"},
 		{"an empty announcement leaves even when the Thing is not known", "", "things/p/announce", ``, "left p by things/p/announce\n"},
 		{"a bad definition costs only itself", "", "things/p/announce", `{"properties":{"a":"NOPE","b":"NUMBER"}}`, "rejected p definition: properties.a: \"NOPE\" is no base type; known are NUMBER, INTEGER, LONG, BOOLEAN, STRING, DATETIME, LOCATION, JSON, INFOTABLE, BLOB, IMAGE and the other names of the platform\nannounced p live=true\n"},

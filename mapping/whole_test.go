@@ -65,7 +65,7 @@ func TestWholeFragmentsMakeOneDevice(t *testing.T) {
 		{"what is left out is told", []string{"disc/1/config a odd t/x"}, "announced a live=false expires=1m0s\nrejected a definition: odd: it is odd\n"},
 		{"and not again when the same is said again", []string{"disc/1/config a odd t/x", "disc/1/config a odd t/x"}, "announced a live=false expires=1m0s\n"},
 		{"what is not allowed is refused", []string{"disc/1/config a x u/x"},
-			"rejected a definition: properties[0].topic: the topic \"u/x\" must not be used\nrejected a definition: writes.x.topic: the topic \"u/x/set\" must not be used\nannounced a live=false expires=1m0s\n"},
+			"rejected a definition: properties.x.topic: the topic \"u/x\" must not be used\nrejected a definition: writes.x.topic: the topic \"u/x/set\" must not be used\nannounced a live=false expires=1m0s\n"},
 		{"values of several rules are one effect", []string{"disc/1/config a x t/x", "disc/2/config a y t/x", "t/x 1"}, "values a x=NUMBER:1 y=NUMBER:1\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,10 +64,15 @@ func (o *Options) fill() {
 	}
 }
 
+// schemes are those that the MQTT library dials.
+var schemes = []string{"tcp", "mqtt", "ssl", "tls", "mqtts", "ws", "wss", "unix"}
+
 func (o *Options) check() error {
 	var errs []error
 	if o.Broker == "" {
 		errs = append(errs, errors.New("no broker; expected a URL such as tcp://host:1883"))
+	} else if u, err := url.Parse(o.Broker); err != nil || !slices.Contains(schemes, u.Scheme) {
+		errs = append(errs, fmt.Errorf("broker %q; expected a URL such as tcp://host:1883, with tcp, ssl, ws, wss or unix", o.Broker))
 	}
 	if _, ok := families[o.Family]; !ok {
 		errs = append(errs, fmt.Errorf("family %q is not known; expected one of %s", o.Family, strings.Join(Families(), ", ")))

@@ -45,7 +45,7 @@ func simulatePlatformCommand() *cobra.Command {
 		}
 		opt.Strict = opt.Strict || !auto
 		opt.Sync, opt.BindRefusal = simulator.Sync(sync), simulator.BindRefusal(refusal)
-		return nil
+		return platformFlags(opt)
 	}
 	cmd.RunE = action(func(cmd *cobra.Command, _ []string) error {
 		opt.Logger = newLogger(cmd.ErrOrStderr(), config.Log{Level: level(verbose), Format: config.LogAuto})
@@ -60,6 +60,22 @@ func simulatePlatformCommand() *cobra.Command {
 		return p.Run(cmd.Context())
 	})
 	return cmd
+}
+
+// platformFlags finds what is wrong with the command line, in its own words; the
+// simulator speaks of its options.
+func platformFlags(opt simulator.Options) error {
+	switch {
+	case opt.Sync != simulator.SyncOld && opt.Sync != simulator.SyncNew && opt.Sync != simulator.SyncBoth:
+		return fmt.Errorf("--sync %s is not known; expected old, new or both", opt.Sync)
+	case opt.BindRefusal != simulator.RefuseWhole && opt.BindRefusal != simulator.RefusePartial:
+		return fmt.Errorf("--bind-refusal %s is not known; expected whole or partial", opt.BindRefusal)
+	case (opt.TLSCert == "") != (opt.TLSKey == ""):
+		return errors.New("--tls-cert and --tls-key: one without the other; expected both or neither")
+	case opt.IdleTimeout < 0 || opt.AnswerLimit < 0 || opt.HoldDead < 0:
+		return errors.New("--idle-timeout, --answer-limit, --hold-dead: a negative duration; expected zero or more")
+	}
+	return nil
 }
 
 func level(verbose bool) config.LogLevel {
