@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -142,7 +143,17 @@ func (h *handler) announceOne(r *rule, s *scope, part Part, seen map[string]bool
 		return name
 	}
 	var parts []Part
-	if have := h.e.announced(name, r.prof, raw); have != nil {
+	have := h.e.announced(name, r.prof, raw)
+	if have != nil && !r.announce.merge {
+		if other := s.another(have); other != "" {
+			if r.announce.adds {
+				h.reject(name, r.id, ReasonIdentity, other)
+				return name
+			}
+			have = nil // it is no word of this device's: Put refuses it the name
+		}
+	}
+	if have != nil {
 		merged, same := mergeParts(have.Parts, part, r.announce.merge)
 		if same && h.in.Retained {
 			h.dst = append(h.dst, &Announced{Rule: r.id, Device: have, Adds: r.announce.adds})
@@ -154,7 +165,9 @@ func (h *handler) announceOne(r *rule, s *scope, part Part, seen map[string]bool
 		return name
 	} else {
 		part.Payload = bytes.Clone(part.Payload)
-		parts = sortParts(append(h.e.earlyParts(r.prof, name, raw), part))
+		early := h.e.earlyParts(r.prof, name, raw)
+		early = slices.DeleteFunc(early, func(p Part) bool { return h.e.foreignPart(&p, &Device{Vars: vars, Parts: []Part{part}}) })
+		parts = sortParts(append(early, part))
 	}
 	_ = h.finishDevice(r, name, raw, parts) // it has told
 	return name

@@ -145,15 +145,37 @@ func (r *rule) early(name string) bool {
 }
 
 // another tells a message of another device whose levels make the same name,
-// such as a.b and c instead of a and b.c; "" is none.
+// such as a.b and c instead of a and b.c, or the pump 7 of another site where the
+// name holds the 7 alone; "" is none.
 func (s *scope) another(d *Device) string {
 	for i, n := range s.names {
 		for j := range d.Vars {
 			v := &d.Vars[j]
-			if text, ok := v.Value.(string); v.Name == n && ok && text != s.levels[i] && s.prof.thing.uses(n) {
+			if text, ok := v.Value.(string); v.Name == n && ok && text != s.levels[i] && (s.prof.thing.uses(n) || !v.Let && d.oneSender()) {
 				return fmt.Sprintf("the Thing belongs to %s, whose %s is %q", d.origin(), n, shorten(text, 60))
 			}
 		}
 	}
 	return ""
+}
+
+// foreignPart reports whether a message that tells more of a device came by the
+// topic of another, as another says it.
+func (e *Engine) foreignPart(p *Part, d *Device) bool {
+	if p.rule == nil || p.rule.announce.merge {
+		return false
+	}
+	levels, ok := e.pattern(p.rule).capture(p.Source, nil)
+	return ok && (&scope{prof: p.rule.prof, names: p.rule.pat.names, levels: levels}).another(d) != ""
+}
+
+// oneSender reports whether the levels of the announcements' topics are the same in
+// all that the device sends. Where messages of one rule make one device, they differ.
+func (d *Device) oneSender() bool {
+	for i := range d.Parts {
+		if r := d.Parts[i].rule; r == nil || r.announce.merge || r.announce.gather > 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -72,6 +72,15 @@ func profileOf(body string) string {
 	return "profiles:\n  - name: p\n    " + strings.Join(lines, "\n    ") + "\n"
 }
 
+const sites = `
+thing: s-${id}
+announce:
+  - {topic: "s/{site}/{id}/hello"}
+  - {topic: "s/{site}/{id}/more", define: '{"services": {"S": {}}}'}
+leave: {topic: "s/{site}/{id}/bye"}
+properties: {topic: "s/{site}/{id}/v", values: payload}
+`
+
 func TestLanguage(t *testing.T) {
 	const list = `
 thing: z-${device.ieee}
@@ -105,7 +114,11 @@ properties:
 		{"leave forgets", pump, []string{`acme/a/1/hello {"kind":"pump"}`, `acme/a/1/bye x`}, "left acme-1 by acme/a/1/bye\n"},
 		{"leave of an unknown device is nothing", pump, []string{`acme/a/1/bye x`}, ""},
 		{"another message on the topic of an announcement takes nothing back", pump, []string{`acme/a/1/hello {"kind":"pump"}`, `acme/a/1/hello {"kind":"fan"}`}, ""},
-		{"the levels of another site are another source", pump, []string{`acme/a/1/hello {"kind":"pump"}`, `acme/b/1/status offline`}, "presence acme-1 online=false\n"},
+		{"the levels of another site are another device's", pump, []string{`acme/a/1/hello {"kind":"pump"}`, `acme/b/1/status offline`},
+			"rejected acme-1 identity: the Thing belongs to profile acme-pump on acme/a/1/hello, whose site is \"a\"\n"},
+		{"another site's further word adds nothing", profileOf(strings.Replace(sites, "define", "creates: false, define", 1)), []string{`s/a/1/hello {}`, `s/b/1/more {}`},
+			"rejected s-1 identity: the Thing belongs to profile p on s/a/1/hello, whose site is \"a\"\n"},
+		{"levels may differ where messages of one rule make one device", profileOf(strings.Replace(sites, "define", "merge: true, define", 1)), []string{`s/a/1/hello {}`, `s/b/1/more {}`, `s/b/1/v {"x":3}`}, "values s-1 x=NUMBER:3\n"},
 		{"a list announces each item", profileOf(list), []string{`z/devices [{"ieee":"1","name":"hall/lamp","props":[{"name":"on","type":"BOOLEAN"}]},{"ieee":"0","type":"Coordinator"},{"ieee":"2","name":"b"}]`},
 			"announced z-1 live=false\nannounced z-2 live=false\n"},
 		{"what a full list lacks has left", profileOf(list), []string{`z/devices [{"ieee":"1","name":"a"},{"ieee":"2","name":"b"}]`, `z/devices [{"ieee":"2","name":"b"}]`},
