@@ -12,7 +12,6 @@ import (
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
@@ -113,7 +112,7 @@ func (b *Broker) Start() error {
 	if b.opt.TLS != nil {
 		l = tls.NewListener(l, b.opt.TLS)
 	}
-	if err := b.server.AddListener(listeners.NewNet("main", l)); err != nil {
+	if err := b.server.AddListener(newEntrance(l, &b.server.Listeners.ClientsWg)); err != nil {
 		l.Close()
 		return fmt.Errorf("broker: %w", err)
 	}

@@ -2,7 +2,9 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +103,36 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	}
 	if err := b.Start(); err == nil {
 		t.Fatal("it started twice")
+	}
+}
+
+func TestCloseEndsConnectionsThatHaveSaidNothing(t *testing.T) {
+	b := start(t, Options{})
+	silent, err := net.Dial("tcp", b.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if c, err := client(t, b, "a", "", ""); err != nil { // it came later and is in: so is the silent one
+		t.Fatal(err)
+	} else {
+		defer c.Disconnect(0)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- b.Close() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it has not ended")
+		silent.Close()
+		<-ended
+	}
+	_ = silent.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n, err := silent.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d bytes, %v", n, err)
 	}
 }
 
