@@ -381,9 +381,11 @@ func (s *scheduler) commit(p *push) {
 		s.b.deliveredLocked(f.thing, p.vals)
 		was := f.thing.absent
 		f.thing.absent = false
+		f.thing.rebind = f.thing.rebind || was // created after its BIND: that did not make it this connection's
 		s.b.mu.Unlock()
 		if was {
 			s.b.recount(f.thing)
+			s.b.keeper.dirty(f.thing.name)
 		}
 		s.b.saver.sent(f.thing.name)
 	}

@@ -235,6 +235,28 @@ func TestAThingThatIsNotThereKeepsItsValues(t *testing.T) {
 	})
 }
 
+func TestAThingThatIsCreatedLaterIsBoundAgain(t *testing.T) {
+	bubble(t, pump("temp"), func(r *rig) {
+		there := false
+		r.platform.judge = func(*alwayson.Request) (*alwayson.Response, error) {
+			if there {
+				return nil, nil
+			}
+			return alwayson.Fail(alwayson.NotFound, "no such thing"), nil
+		}
+		r.retained(announce, "{}")
+		r.live(properties, `{"temp":1}`)
+		r.mustState("pump-1", bridge.StateAbsent)
+		there = true
+		time.Sleep(6 * time.Minute)
+		synctest.Wait()
+		r.mustGot("pump-1.temp=1")
+		if got := r.platform.history(); !slices.Equal(got, []string{"want pump-1", "rebind pump-1"}) {
+			t.Errorf("the platform was told %q", got)
+		}
+	})
+}
+
 func TestPushesStayUnderTheMessageSize(t *testing.T) {
 	bubble(t, pump("text"), func(r *rig) {
 		r.platform.maxBody = 2000

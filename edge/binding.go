@@ -23,7 +23,7 @@ func (t *table) binding(s *session, batch []*thing) []*thing {
 			continue
 		}
 		th.held = true
-		th.sync.done = false
+		th.sync.done, th.sync.begun, th.sync.missing = false, false, false
 		t.setStateLocked(th, alwayson.Binding, "")
 		sent = append(sent, th)
 	}

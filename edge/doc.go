@@ -56,7 +56,7 @@
 //	Unbound --BIND sent--> Binding --SUCCESS--> Bound
 //	Binding --refused--> Refused --back-off, Rebind--> Binding
 //	Binding --no answer--> Unbound --back-off, Rebind--> Binding
-//	Bound   --Rebind--> Binding
+//	Bound   --Rebind, created after its BIND--> Binding
 //	any     --connection ends--> Unbound
 //
 // Requests for a Thing are served from the moment its BIND is sent until that is
@@ -74,7 +74,9 @@
 // After SUCCESS the platform has Options.SyncWait to begin the synchronisation,
 // with NotifyPropertyUpdate (answered at once; GetPropertySubscriptions is asked
 // then) or SynchronizeModelState (which brings the subscriptions). Otherwise the
-// client asks unbidden. Failed questions are repeated with back-off.
+// client asks unbidden. Failed questions are repeated with back-off. Where one failed with
+// NOT_FOUND and a later one succeeds, and the platform has not begun by itself, the Thing
+// was created after its BIND and is bound once more: the old BIND is nobody's.
 //
 // # Goroutines
 //

@@ -28,6 +28,8 @@ type syncing struct {
 	state    askState
 	again    bool // ask once more after the present answer
 	attempts int  // failed questions in a row
+	begun    bool // by the platform, since the last BIND was sent: the Thing has this connection
+	missing  bool // a question since then was answered that there is no such Thing
 	timer    *askTimer
 	early    *[]alwayson.Subscription // told before the BIND was answered
 }
@@ -114,7 +116,7 @@ func (t *table) notified(s *session, th *thing) {
 	t.mu.Lock()
 	ok := t.session == s && th.wanted
 	if ok {
-		th.sync.attempts = 0
+		th.sync.attempts, th.sync.begun = 0, true
 		t.enqueueLocked(th)
 	}
 	t.mu.Unlock()
@@ -177,6 +179,7 @@ func (t *table) answered(s *session, th *thing, h alwayson.Header, resp *alwayso
 	case !th.wanted || !th.held:
 	case err != nil:
 		th.sync.attempts++
+		th.sync.missing = th.sync.missing || h.Code == alwayson.NotFound
 		s.log.Debug("question for subscriptions failed", "thing", th.name, "attempts", th.sync.attempts, "error", err)
 		if th.sync.attempts == askTries && !t.asks.told {
 			t.asks.told = true
@@ -189,12 +192,25 @@ func (t *table) answered(s *session, th *thing, h alwayson.Header, resp *alwayso
 	default:
 		th.sync.attempts = 0
 		t.deliverLocked(th, subs)
+		t.claimLocked(s, th)
 	}
 	if th.sync.again {
 		th.sync.again = false
 		t.enqueueLocked(th)
 	}
 	return true
+}
+
+// claimLocked binds a Thing once more that was created after its BIND: a name that was
+// bound when nothing was behind it does not become the new Thing's by itself. A platform
+// that has begun to synchronise it knows whose it is.
+func (t *table) claimLocked(s *session, th *thing) {
+	if !th.sync.missing || th.sync.begun {
+		return
+	}
+	s.log.Debug("thing exists now, binding it again", "thing", th.name)
+	t.refreshLocked(th)
+	t.signal()
 }
 
 // bounded leaves the first of a Thing's subscriptions, which are kept as long as it is

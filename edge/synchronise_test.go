@@ -100,6 +100,52 @@ func TestAPlatformThatDoesNotBeginIsAsked(t *testing.T) {
 	})
 }
 
+// A name that was bound while nothing was behind it must be bound again once the Thing
+// exists: until then nobody claims it, and no request comes.
+func TestAThingThatIsCreatedAfterItsBindIsBoundAgain(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		code   alwayson.Code
+		begins bool // the platform begins to synchronise by itself
+		binds  int
+	}{
+		{"there was no such Thing", alwayson.NotFound, false, 2},
+		{"the question failed otherwise", alwayson.ServiceUnavailable, false, 1},
+		{"the platform began, so the Thing was only starting", alwayson.NotFound, true, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, p *peer) {
+				var created atomic.Bool
+				p.request = func(*peerConn, alwayson.Header, *alwayson.Request) *alwayson.Response {
+					if !created.Load() {
+						return alwayson.Fail(c.code, "not now")
+					}
+					return alwayson.OK(alwayson.NewTable(subscriptions("p")))
+				}
+				h := &recorder{}
+				client := p.start(h, nil)
+				client.Want("a")
+				pass(time.Millisecond)
+				if c.begins {
+					p.last().ask(alwayson.Post, service("a", alwayson.ServiceNotifyPropertyUpdate))
+				}
+				pass(time.Minute)
+				if p.bindCount() != 1 {
+					t.Fatalf("%d BINDs while there is no Thing", p.bindCount())
+				}
+				created.Store(true)
+				pass(time.Hour)
+				if p.bindCount() != c.binds {
+					t.Errorf("%d BINDs, want %d", p.bindCount(), c.binds)
+				}
+				if len(h.subscribed("a")) != 1 {
+					t.Errorf("subscriptions %v", h.subscribed("a"))
+				}
+			})
+		})
+	}
+}
+
 func TestSynchronizeModelState(t *testing.T) {
 	bubble(t, func(t *testing.T, p *peer) {
 		h := &recorder{values: []alwayson.PropertyValue{{Name: "temp", Value: alwayson.NewNumber(3.5), Time: 1000, Quality: "GOOD"}}}

@@ -17,7 +17,7 @@ type endpoint struct {
 	thing  atomic.Pointer[thing] // nil: unclaimed; written under Platform.mu
 	open   atomic.Bool           // the edge asked for the subscriptions, or answered SynchronizeModelState
 	queued atomic.Bool           // waits in the connection's syncQueue
-
+	orphan bool                  // there was no Thing when it was bound, or it was deleted since; Platform.mu guards it
 }
 
 // key folds a bound name, an entity name or an identifier for comparison.
@@ -85,6 +85,7 @@ func (c *conn) take(b *alwayson.Bind) (eps []*endpoint, errs []error) {
 			p.endpoints[k] = ep
 		}
 		p.claimLocked(ep, now)
+		ep.orphan = p.lookupLocked(ep.name) == nil
 		eps = append(eps, ep)
 	}
 	return eps, errs
@@ -246,7 +247,8 @@ func (p *Platform) dropEndpoints(c *conn, died bool) {
 	}
 }
 
-// reclaim looks for bound names that t may claim now, and synchronises it anew.
+// reclaim looks for bound names that t may claim now, and synchronises it anew. A
+// name that was bound before t was made is not t's until it is bound again.
 func (p *Platform) reclaim(t *thing) {
 	t.mu.Lock()
 	names := []string{t.name}
@@ -256,7 +258,7 @@ func (p *Platform) reclaim(t *thing) {
 	t.mu.Unlock()
 	p.mu.Lock()
 	ep := p.endpoints[key(names[0])]
-	if ep != nil && ep.thing.Load() == nil {
+	if ep != nil && ep.thing.Load() == nil && !ep.orphan {
 		p.claimLocked(ep, time.Now())
 	}
 	p.mu.Unlock()

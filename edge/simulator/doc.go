@@ -45,7 +45,8 @@
 //     the Thing, declared or not, whoever asks.
 //   - A Thing made with CreateThing or CloneThing is disabled until EnableThing.
 //     A bound name with no enabled remote Thing behind it is accepted and listed
-//     as unclaimed; it is claimed when such a Thing is enabled or restarted.
+//     as unclaimed; it is claimed when the Thing is enabled or restarted, but where
+//     there was no Thing at all (or it was deleted), only when it is bound again.
 //   - An invented Thing takes its definitions from GetMetadata at each BIND. When
 //     that fails it keeps those it has, and the edge is notified all the same. A
 //     property that is no longer described keeps its binding.

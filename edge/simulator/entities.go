@@ -124,6 +124,7 @@ func (p *Platform) deleteThing(name string) error {
 	}
 	if ep := t.claim.Swap(nil); ep != nil {
 		ep.thing.Store(nil)
+		ep.orphan = true
 	}
 	return nil
 }

@@ -212,7 +212,7 @@ func TestBinding(t *testing.T) {
 			t.Fatalf("request for %q", req.Entity)
 		}
 	})
-	t.Run("a name with no thing is accepted and listed as unclaimed until the thing is enabled", func(t *testing.T) {
+	t.Run("a name with no thing is accepted and listed as unclaimed until the thing exists and it is bound again", func(t *testing.T) {
 		p := start(t, strict)
 		e := connect(t, p)
 		if resp := e.bind("fan"); !resp.Code.IsSuccess() {
@@ -226,10 +226,23 @@ func TestBinding(t *testing.T) {
 		if bound(p, "fan") {
 			t.Fatal("claimed while disabled")
 		}
+		e.must(alwayson.Post, serviceOf("fan", "EnableThing"))
+		e.must(alwayson.Post, serviceOf("fan", "RestartThing"))
+		if bound(p, "fan") {
+			t.Fatal("claimed by a thing that was made after the BIND")
+		}
+		e.mustBind("fan")
+		if !bound(p, "fan") {
+			t.Fatal("not claimed")
+		}
+		e.must(alwayson.Post, serviceOf("fan", "DisableThing"))
+		if bound(p, "fan") {
+			t.Fatal("claimed while disabled")
+		}
 		e.send(alwayson.Post, serviceOf("fan", "EnableThing"))
 		e.expect("NotifyPropertyUpdate", nil)
 		if !bound(p, "fan") {
-			t.Fatal("not claimed")
+			t.Fatal("not claimed when it was enabled again")
 		}
 	})
 	t.Run("a gateway is a thing of its type", func(t *testing.T) {
