@@ -50,6 +50,7 @@ func TestCallOutcomes(t *testing.T) {
 		{"the device's error", "Add", add, `{"error":"worn out"}`, 0, alwayson.InternalServerError, "worn out", ""},
 		{"the device's error with a status", "Add", add, `{"error":{"code":404,"message":"no such valve"}}`, 0, alwayson.NotFound, "no such valve", ""},
 		{"the device's error with a code of its own", "Add", add, `{"error":{"code":17,"message":"jammed"}}`, 0, alwayson.InternalServerError, "jammed (code 17)", ""},
+		{"the device's error without a text", "Add", add, `{"error":" "}`, 0, alwayson.InternalServerError, "the device reports an error", ""},
 		{"a reply that is none", "Add", add, `nonsense`, 0, alwayson.BadGateway, "", ""},
 		{"no reply", "Add", add, "", 10 * time.Second, alwayson.GatewayTimeout, "did not answer within 10s", ""},
 		{"no reply within the service's own time", "Quick", nil, "", 2 * time.Second, alwayson.GatewayTimeout, "did not answer within 2s", ""},

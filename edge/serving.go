@@ -95,6 +95,11 @@ func (q *served) respond(resp *alwayson.Response) {
 	if resp == nil {
 		resp = alwayson.Fail(alwayson.InternalServerError, "the bridge has no answer")
 	}
+	if !resp.Code.IsSuccess() && resp.Reason == "" { // the platform's user reads it
+		told := *resp
+		told.Reason, told.HasReason = resp.Code.String(), true
+		resp = &told
+	}
 	q.s.reply(q.h, resp)
 }
 

@@ -31,8 +31,9 @@ func TestEachRequestIsAnsweredOnce(t *testing.T) {
 			}
 			wg.Wait()
 		}, alwayson.Success, 0},
-		"answered with nothing":          {func(r func(*alwayson.Response)) { r(nil) }, alwayson.InternalServerError, 0},
-		"answered with a code forgotten": {func(r func(*alwayson.Response)) { r(&alwayson.Response{Reason: "x"}) }, alwayson.InternalServerError, 0},
+		"answered with nothing":                   {func(r func(*alwayson.Response)) { r(nil) }, alwayson.InternalServerError, 0},
+		"answered with a code forgotten":          {func(r func(*alwayson.Response)) { r(&alwayson.Response{Reason: "x"}) }, alwayson.InternalServerError, 0},
+		"answered with an error without a reason": {func(r func(*alwayson.Response)) { r(&alwayson.Response{Code: alwayson.NotFound}) }, alwayson.NotFound, 0},
 		"an answer that cannot be encoded": {func(r func(*alwayson.Response)) {
 			r(alwayson.OK(alwayson.NewTable(&alwayson.InfoTable{Rows: [][]alwayson.Value{{alwayson.NewString("x")}}})))
 		}, alwayson.InternalServerError, 0},

@@ -143,8 +143,12 @@ var deviceCodes = map[int]alwayson.Code{
 // Anything else is no reply.
 func deviceError(v any) *CallError {
 	const form = "the device's error is neither text nor {code, message}"
+	const textless = "the device reports an error"
 	switch v := v.(type) {
 	case string:
+		if strings.TrimSpace(v) == "" {
+			v = textless
+		}
 		return callError(alwayson.InternalServerError, "%s", v)
 	case map[string]any:
 		message, hasMessage := v["message"].(string)
@@ -155,8 +159,8 @@ func deviceError(v any) *CallError {
 		if v["code"] != nil && !hasCode || !hasCode && !hasMessage {
 			return callError(alwayson.BadGateway, form)
 		}
-		if message == "" {
-			message = "the device reports an error"
+		if strings.TrimSpace(message) == "" {
+			message = textless
 		}
 		if !hasCode {
 			return callError(alwayson.InternalServerError, "%s", message)
