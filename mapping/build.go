@@ -348,7 +348,7 @@ func (b *builder) share(d *Device) {
 	all.merge(b.prof.defs)
 	all.merge(b.defs)
 	if n := all.limit(b.e.opt.Limits.DefinitionsPerThing); n > 0 {
-		b.fail(ReasonTooLarge, "%d definitions are over the limit of %d", n, b.e.opt.Limits.DefinitionsPerThing)
+		b.fail(ReasonTooLarge, "%d definitions are over the limit of %d (limits.definitions_per_thing)", n, b.e.opt.Limits.DefinitionsPerThing)
 	}
 	d.Definitions = all
 }

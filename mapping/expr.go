@@ -378,7 +378,7 @@ func (x *expression) run(lookup func(name string) any) (any, error) {
 		}
 		var f *file.Error
 		if errors.As(err, &f) {
-			err = errors.New(firstLine(f.Message))
+			err = errors.New(firstLine(inWords(f.Message)))
 		}
 		return nil, fmt.Errorf("%s: %w", shorten(x.text, 80), err)
 	}

@@ -335,7 +335,7 @@ func (c *collector) add(own string, v any, rule *valueRule, s *scope) {
 	}
 	if len(c.out)+len(c.past) >= c.h.e.opt.Limits.ValuesPerMessage {
 		c.full = true
-		c.reject(ReasonTooLarge, "more than %d values in one message", c.h.e.opt.Limits.ValuesPerMessage)
+		c.reject(ReasonTooLarge, "more than %d values in one message (limits.values_per_message)", c.h.e.opt.Limits.ValuesPerMessage)
 		return
 	}
 	if err := CheckMemberName(name); err != nil {

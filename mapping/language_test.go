@@ -203,11 +203,18 @@ thing: ${id}
 announce: x/{id}
 properties: {topic: "x/{id}/v", format: cbor, values: payload}
 `), []string{`x/a {}`, "x/a/v \xa1\x61a\x18\x2a"}, "values a a=NUMBER:42\n"},
+		{"a function of text is told what is no text", profileOf(`
+thing: ${id}
+announce: x/{id}
+properties: {topic: "x/{id}/v", values: {a: upper(payload.a), b: lower(payload.b), c: trim(payload.c), d: lower(payload.d)}}
+`), []string{`x/a {}`, `x/a/v {"b":{},"c":[1],"d":true}`}, "rejected a expression: a: upper(payload.a): text is wanted here, not nothing\n" +
+			"rejected a expression: b: lower(payload.b): text is wanted here, not an object\n" +
+			"rejected a expression: c: trim(payload.c): text is wanted here, not a list\nrejected a expression: d: lower(payload.d): text is wanted here, not true or false\n"},
 		{"a fault in one value leaves the others", profileOf(`
 thing: ${id}
 announce: x/{id}
 properties: {topic: "x/{id}/v", values: {a: lower(payload.a), b: payload.b}}
-`), []string{`x/a {}`, `x/a/v {"a":5,"b":1}`}, "rejected a expression: a: lower(payload.a): interface conversion: interface {} is int, not string\nvalues a b=NUMBER:1\n"},
+`), []string{`x/a {}`, `x/a/v {"a":5,"b":1}`}, "rejected a expression: a: lower(payload.a): text is wanted here, not a number\nvalues a b=NUMBER:1\n"},
 		{"arithmetic with what is absent is absent", profileOf(`
 thing: ${id}
 announce: x/{id}

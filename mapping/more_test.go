@@ -142,9 +142,9 @@ func TestLimits(t *testing.T) {
 	p, _ := load(t, "profiles: [{preset: native}]")
 	e := mapping.NewEngine(p, mapping.Options{Limits: mapping.Limits{PayloadBytes: 200_000, ValuesPerMessage: 2, DefinitionsPerThing: 3, ListItems: 5}})
 	for _, tt := range []struct{ name, topic, payload, want string }{
-		{"definitions over the limit are dropped", "things/p/announce", `{"properties":{"a":"NUMBER","b":"NUMBER"},"services":{"S":{},"T":{}}}`, "rejected p too_large: 1 definitions are over the limit of 3\nannounced p live=true\n"},
+		{"definitions over the limit are dropped", "things/p/announce", `{"properties":{"a":"NUMBER","b":"NUMBER"},"services":{"S":{},"T":{}}}`, "rejected p too_large: 1 definitions are over the limit of 3 (limits.definitions_per_thing)\nannounced p live=true\n"},
 		{"inferred properties count too", "things/p/properties/c", `1`, "rejected p too_large: c: the Thing has 3 properties already\n"},
-		{"values of one message", "things/p/properties", `{"a":1,"b":2,"a2":3}`, "rejected p too_large: more than 2 values in one message\nvalues p a=NUMBER:1 b=NUMBER:2\n"},
+		{"values of one message", "things/p/properties", `{"a":1,"b":2,"a2":3}`, "rejected p too_large: more than 2 values in one message (limits.values_per_message)\nvalues p a=NUMBER:1 b=NUMBER:2\n"},
 		{"items of one list", "things/p/properties/a", `[1,2,3,4,5,6]`, "rejected p too_large: payload: a list or object is too long\n"},
 		{"depth", "things/p/properties/a", strings.Repeat("[", 100_000), "rejected p too_large: payload: nested deeper than 64 levels\n"},
 		{"bytes", "things/p/properties/a", strings.Repeat("1", 200_001), "rejected  too_large: payload of 200001 bytes; at most 200000 are taken\n"},
