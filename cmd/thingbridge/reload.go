@@ -141,6 +141,17 @@ func (r *reloader) isNews(f found) bool {
 	return f.id() != r.tried
 }
 
+// triedSum is the SHA-256 of what the newest reload found; zero where it could not
+// be read.
+func (r *reloader) triedSum() (sum [sha256.Size]byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b, err := hex.DecodeString(r.tried); err == nil {
+		copy(sum[:], b)
+	}
+	return sum
+}
+
 // take checks what stands in the file and takes it into use.
 func (r *reloader) take(why string, f found) reloadOutcome {
 	c, problems := config.Parse(f.text, r.opt)

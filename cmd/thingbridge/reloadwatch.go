@@ -98,7 +98,7 @@ func (r *reloader) watch(ctx context.Context, news chan<- found) {
 	if r.opt.File == "" {
 		return
 	}
-	opt := watch.Options{Known: r.current.Load().Sum, Logger: r.log}
+	opt := watch.Options{Known: r.current.Load().Sum, Current: r.triedSum, Logger: r.log}
 	watch.Run(ctx, r.opt.File, opt, func(text []byte, err error) {
 		select {
 		case news <- found{text, err}:

@@ -15,8 +15,11 @@ import (
 type Options struct {
 	// Known is the SHA-256 of the content that need not be told; zero: the first one is told.
 	Known [sha256.Size]byte
-	Quiet time.Duration // between two looks that must find the same; default 300 ms
-	Poll  time.Duration // a look without an event; default 10 s
+	// Current, where it is set, gives the SHA-256 of the content that was taken last,
+	// by whatever way: once that is another one, it is what need not be told.
+	Current func() [sha256.Size]byte
+	Quiet   time.Duration // between two looks that must find the same; default 300 ms
+	Poll    time.Duration // a look without an event; default 10 s
 	// Read gives the content; default: the file's, up to 16 MiB and one byte.
 	Read func(path string) ([]byte, error)
 	// NoEvents does without the system's file watcher.
@@ -69,7 +72,7 @@ func (l look) same(o look) bool {
 // goroutine.
 func Run(ctx context.Context, path string, opt Options, told func(text []byte, err error)) {
 	opt.fill()
-	w := watcher{path: path, opt: opt, known: look{sum: opt.Known}}
+	w := watcher{path: path, opt: opt, known: look{sum: opt.Known}, current: opt.Known}
 	w.open()
 	defer w.close()
 	poll := time.NewTicker(opt.Poll)
@@ -104,7 +107,8 @@ func Run(ctx context.Context, path string, opt Options, told func(text []byte, e
 type watcher struct {
 	path    string
 	opt     Options
-	known   look  // what was told last
+	known   look // what was told last, or taken otherwise since
+	current [sha256.Size]byte
 	seen    *look // what the last look found, where that is new
 	fs      *fsnotify.Watcher
 	watched map[string]bool
@@ -115,6 +119,11 @@ type watcher struct {
 func (w *watcher) look() (news *look, settled bool) {
 	text, err := w.opt.Read(w.path)
 	now := look{text, sha256.Sum256(text), err}
+	if w.opt.Current != nil {
+		if sum := w.opt.Current(); sum != w.current {
+			w.current, w.known = sum, look{sum: sum}
+		}
+	}
 	if now.same(w.known) {
 		w.seen = nil
 		return nil, false

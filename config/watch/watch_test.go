@@ -175,3 +175,33 @@ func TestAFileThatIsBeingWrittenIsNotTold(t *testing.T) {
 		}
 	})
 }
+
+// A content that was taken by another way in between makes the one before it news.
+func TestAFileThatGoesBackToWhatWasKnownIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var file, taken atomic.Pointer[string]
+		one, two := "one", "two"
+		file.Store(&one)
+		taken.Store(&one)
+		sum := func() [sha256.Size]byte { return sha256.Sum256([]byte(*taken.Load())) }
+		var told []string
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			watch.Run(ctx, "/nowhere/f.yaml", watch.Options{Known: sum(), Current: sum, Quiet: 300 * time.Millisecond, Poll: time.Second, NoEvents: true,
+				Read: func(string) ([]byte, error) { return []byte(*file.Load()), nil }},
+				func(text []byte, _ error) { told = append(told, string(text)) })
+		}()
+		time.Sleep(1500 * time.Millisecond)
+		taken.Store(&two) // the file held it between two looks
+		time.Sleep(10 * time.Second)
+		taken.Store(&one)
+		time.Sleep(10 * time.Second)
+		cancel()
+		<-done
+		if len(told) != 1 || told[0] != "one" {
+			t.Errorf("told %q, want one, once", told)
+		}
+	})
+}
