@@ -74,6 +74,9 @@ func (c *converter) convert(def *alwayson.FieldDefinition, v any) (alwayson.Valu
 		t, err := c.table(def, v)
 		return alwayson.NewTable(t), err
 	case alwayson.TypeJSON, alwayson.TypeQuery:
+		if text, ok := v.(string); ok && def.Type == alwayson.TypeQuery { // a query is text already
+			return alwayson.NewText(def.Type, validText(text)), nil
+		}
 		if jsonLength(v, maxJSON) > maxJSON {
 			return alwayson.Value{}, fmt.Errorf("%s of more than %d bytes", def.Type, maxJSON)
 		}

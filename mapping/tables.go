@@ -133,7 +133,7 @@ func ToJSON(v alwayson.Value) any {
 		return base64Text(v.Bytes())
 	case alwayson.TypeInfoTable:
 		return tableJSON(v.Table())
-	case alwayson.TypeJSON, alwayson.TypeQuery:
+	case alwayson.TypeJSON:
 		if decoded, err := parseJSON([]byte(v.Text()), math.MaxInt); err == nil {
 			return decoded
 		}
