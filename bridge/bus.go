@@ -327,6 +327,7 @@ func (b *Bridge) touched(t *thing) {
 	t.lastSeen = time.Now()
 	back := t.expired
 	t.expired = false
+	ask := back && !t.offline
 	first := t.unheard
 	t.unheard = false
 	sleeper := t.device.QueueFor > 0 && (!t.device.SleepTold || first && !t.asleep)
@@ -337,6 +338,9 @@ func (b *Bridge) touched(t *thing) {
 		b.timers.after(0, func() {
 			b.log.Info("presence changed", "thing", t.name, "online", true, "why", "device shows itself again")
 		})
+	}
+	if ask {
+		b.asks.thing(mapping.AskPresence, t)
 	}
 	if sleeper {
 		b.timers.after(0, func() { b.relay.awake(t.name) })

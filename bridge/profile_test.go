@@ -70,6 +70,33 @@ func TestSilenceMeansOfflineAndAWordMeansOnline(t *testing.T) {
 	}, profile(t, acme))
 }
 
+func TestADeviceThatFellSilentIsAskedWhenItIsBack(t *testing.T) {
+	text := strings.Replace(acme, "  ask:\n", "  ask:\n    - {on: presence, topic: \"acme/${id}/back\"}\n", 1)
+	bubble(t, map[string][]alwayson.Subscription{"acme-1": subs("v")}, func(r *rig) {
+		asked := func() int {
+			time.Sleep(time.Second)
+			return r.sentTo("acme/1/back")
+		}
+		r.live("acme/1/hello", "{}")
+		r.live("acme/1/data", `{"v":1}`)
+		if n := asked(); n != 0 {
+			t.Fatalf("asked %d times before it was away", n)
+		}
+		time.Sleep(5*time.Minute + time.Second)
+		r.live("acme/1/data", `{"v":2}`)
+		r.live("acme/1/data", `{"v":3}`)
+		if n := asked(); n != 1 {
+			t.Fatalf("asked %d times when it was back, not once", n)
+		}
+		r.live("acme/1/status", "offline")
+		time.Sleep(6 * time.Minute)
+		r.live("acme/1/data", `{"v":4}`)
+		if n := asked(); n != 1 {
+			t.Fatal("asked although it says that it is offline")
+		}
+	}, profile(t, text))
+}
+
 func TestPresenceOfAWholeProfile(t *testing.T) {
 	bubble(t, map[string][]alwayson.Subscription{"acme-1": nil, "acme-2": nil}, func(r *rig) {
 		r.retained("acme/1/hello", "{}")
