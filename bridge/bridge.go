@@ -29,6 +29,7 @@ type Bridge struct {
 	saver   *saver
 	marker  marker
 	awaited awaited
+	missed  missed
 	asks    *asker
 	wait    *waiting
 	gather  *gatherer

@@ -82,6 +82,14 @@
 //   - Announcements and messages that wait are given to the new rules. Promised writes
 //     are values until their device is there; those that do not fit any more are dropped.
 //
+// # Topics that devices share
+//
+// What the broker retains on a topic comes when it is subscribed, so before later
+// devices are known that hear it too. The Engine's Put names such filters (Change.Refresh),
+// and the keeper has the Bus subscribe them once more, at most five times a second for
+// all that came meanwhile (missed). Devices that heard it already hear it again, as
+// after a new connection.
+//
 // # Who watches
 //
 // Bridge.Trace shows messages and what becomes of them. While nobody does, that

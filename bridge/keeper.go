@@ -62,6 +62,7 @@ func (k *keeper) dirty(names ...string) {
 
 // filters has the keeper tell the Bus of an Engine's change.
 func (k *keeper) filters(c mapping.Change) {
+	k.b.missed.ask(k.b, c.Refresh)
 	if len(c.Subscribe) == 0 && len(c.Unsubscribe) == 0 {
 		return
 	}

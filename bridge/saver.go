@@ -277,6 +277,7 @@ func (b *Bridge) restoreThing(data []byte) error {
 	if err != nil {
 		return err
 	}
+	change.Refresh = nil // the first connection brings all that is retained
 	b.keeper.filters(change)
 	t := &thing{name: d.Thing, device: d, bind: bindName(d), offline: data[1]&1 != 0, wiped: data[1]&2 != 0, alone: data[1]&16 != 0,
 		lastSeen: time.Now(), unheard: true, stateFrom: time.Now()}

@@ -310,8 +310,10 @@ type Service struct {
 // EventDefinition is a declared event.
 type EventDefinition struct{ alwayson.EventDefinition }
 
-// Change says which topic filters an Engine needs more or no longer, for a Bus.
-type Change struct{ Subscribe, Unsubscribe []string }
+// Change says which topic filters an Engine needs more or no longer, for a Bus,
+// and on which that are subscribed already what the broker retains is wanted once
+// more: it came before the device was known.
+type Change struct{ Subscribe, Unsubscribe, Refresh []string }
 
 // CallError is the end of a call without a result.
 type CallError struct {

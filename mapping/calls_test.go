@@ -214,15 +214,15 @@ presence: {topic: "z/${device.pre}/availability"}
 				c = e.Remove(eff.Thing)
 			}
 		}
-		return fmt.Sprintf("+%v -%v", c.Subscribe, c.Unsubscribe)
+		return fmt.Sprintf("+%v -%v ~%v", c.Subscribe, c.Unsubscribe, c.Refresh)
 	}
 	for _, tt := range []struct{ topic, payload, want string }{
-		{"d/a/online", `{"prefix":"p/{1}"}`, "+[z/p/{1}/availability] -[]"},
-		{"d/b/online", `{"prefix":"p/{1}"}`, "+[] -[]"},
-		{"d/a/online", `{"prefix":"q"}`, "+[z/q/availability] -[]"},
-		{"d/b/online", `{"prefix":"q"}`, "+[] -[z/p/{1}/availability]"},
-		{"d/b/online", `{"prefix":"a/#"}`, "+[] -[]"},
-		{"d/a/online", ``, "+[] -[z/q/availability]"},
+		{"d/a/online", `{"prefix":"p/{1}"}`, "+[z/p/{1}/availability] -[] ~[]"},
+		{"d/b/online", `{"prefix":"p/{1}"}`, "+[] -[] ~[z/p/{1}/availability]"},
+		{"d/a/online", `{"prefix":"q"}`, "+[z/q/availability] -[] ~[]"},
+		{"d/b/online", `{"prefix":"q"}`, "+[] -[z/p/{1}/availability] ~[z/q/availability]"},
+		{"d/b/online", `{"prefix":"a/#"}`, "+[] -[] ~[]"},
+		{"d/a/online", ``, "+[] -[z/q/availability] ~[]"},
 	} {
 		if got := change(tt.topic, tt.payload); got != tt.want {
 			t.Errorf("%s %s: %s, want %s", tt.topic, tt.payload, got, tt.want)

@@ -164,7 +164,9 @@ func (e *Engine) Put(d *Device) (Change, error) {
 	}
 	e.link(st, fold)
 	e.putGathered(d)
-	return e.changed(before), nil
+	change := e.changed(before)
+	change.Refresh = e.missed(have, st, before)
+	return change, nil
 }
 
 // sameAnnouncement reports whether b was announced by the same words as a: the

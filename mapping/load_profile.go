@@ -344,6 +344,9 @@ func (l *profileLoader) identify(r *rule) {
 			return
 		}
 		r.thing = identity{byIndex, l.signature(common)}
+		if r.remembers() && r.topic == nil {
+			l.prof.byIndex = append(l.prof.byIndex, r)
+		}
 	}
 }
 

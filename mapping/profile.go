@@ -51,6 +51,7 @@ type profile struct {
 
 	announces  []*rule
 	signatures [][]string // sets of names that tell a device from what a topic holds
+	byIndex    []*rule    // of presence and properties, whose devices signatures find
 	sigBase    int        // number of the first signature among all profiles'
 	ruleSet
 }

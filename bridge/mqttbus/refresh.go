@@ -16,7 +16,7 @@ var (
 
 // refreshMax bounds the topics that wait to be refreshed; what is over it is
 // dropped and counted.
-const refreshMax = 10_000
+const refreshMax = 100_000
 
 var errAskedToReconnect = errors.New("the bridge asks for a new connection")
 
