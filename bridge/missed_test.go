@@ -33,8 +33,8 @@ func TestWhatWasToldBeforeADeviceWasKnownIsAskedForAgain(t *testing.T) {
 				r := newRig(t, things("one", "two"), profile(t, sites))
 				defer r.stop()
 				r.platform.connect()
-				r.bus.jobs.add(func() { r.b.BusUp(1) })
 				r.bus.retains = map[string]string{"acme/s1/gateway": c.gateway}
+				r.bus.jobs.add(func() { r.b.BusUp(1) })
 				r.retained("acme/s1/gateway", c.gateway)
 				time.Sleep(time.Minute)
 				if c.before {
@@ -64,6 +64,7 @@ func TestOneQuestionIsForManyDevices(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		asked := map[string]int{}
 		for _, f := range r.bus.refreshed {
 			asked[f]++

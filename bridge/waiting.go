@@ -190,8 +190,8 @@ func (w *waiting) addUntold(profile string, d *dispatch) {
 	if m.r != nil {
 		m.r.add()
 	}
-	m.timer = w.b.timers.after(untoldAck, func() { w.ack(m) })
 	w.mu.Lock()
+	m.timer = w.b.timers.after(untoldAck, func() { w.ack(m) })
 	l := w.untold[profile]
 	if l == nil {
 		l = &untoldList{}
@@ -214,8 +214,8 @@ func (w *waiting) addUntold(profile string, d *dispatch) {
 
 // ack acknowledges a message, whose timer would keep it in memory otherwise.
 func (w *waiting) ack(m *untoldMessage) {
-	w.b.timers.stop(m.timer)
 	w.mu.Lock()
+	w.b.timers.stop(m.timer)
 	done := m.acked || m.r == nil
 	m.acked = true
 	w.mu.Unlock()

@@ -112,7 +112,7 @@ func (b *Broker) Start() error {
 	if b.opt.TLS != nil {
 		l = tls.NewListener(l, b.opt.TLS)
 	}
-	if err := b.server.AddListener(newEntrance(l, &b.server.Listeners.ClientsWg)); err != nil {
+	if err := b.server.AddListener(newEntrance(l, b.server)); err != nil {
 		l.Close()
 		return fmt.Errorf("broker: %w", err)
 	}

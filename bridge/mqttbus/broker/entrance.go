@@ -5,15 +5,18 @@ import (
 	"net"
 	"sync"
 
+	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // entrance takes in connections until it is closed, and then ends all that it
 // has taken in. The library's own listeners may take one in while the server
-// already waits for the last to end.
+// already waits for the last to end, and what it gives Close to end a listener's clients
+// (v2.7.9) locks the same lock twice, and so for ever if one leaves in between.
 type entrance struct {
 	listener net.Listener
-	clients  *sync.WaitGroup // the server waits for it after Close
+	server   *mqtt.Server // waits for Listeners.ClientsWg after Close
 	log      *slog.Logger
 
 	// mu guards the following.
@@ -22,8 +25,8 @@ type entrance struct {
 	conns  map[net.Conn]struct{}
 }
 
-func newEntrance(l net.Listener, clients *sync.WaitGroup) *entrance {
-	return &entrance{listener: l, clients: clients, conns: map[net.Conn]struct{}{}}
+func newEntrance(l net.Listener, server *mqtt.Server) *entrance {
+	return &entrance{listener: l, server: server, conns: map[net.Conn]struct{}{}}
 }
 
 func (*entrance) ID() string         { return "main" }
@@ -61,7 +64,7 @@ func (e *entrance) enter(conn net.Conn) bool {
 	if e.closed {
 		return false
 	}
-	e.clients.Add(1)
+	e.server.Listeners.ClientsWg.Add(1)
 	e.conns[conn] = struct{}{}
 	return true
 }
@@ -71,17 +74,21 @@ func (e *entrance) leave(conn net.Conn) {
 	delete(e.conns, conn)
 	e.mu.Unlock()
 	conn.Close()
-	e.clients.Done()
+	e.server.Listeners.ClientsWg.Done()
 }
 
 // Close ends the listener, the clients, and the connections that have not yet
 // said who they are.
-func (e *entrance) Close(closeClients listeners.CloseFn) {
+func (e *entrance) Close(listeners.CloseFn) {
 	e.mu.Lock()
 	e.closed = true
 	e.mu.Unlock()
 	e.listener.Close()
-	closeClients(e.ID())
+	for _, cl := range e.server.Clients.GetAll() {
+		if !cl.Closed() {
+			_ = e.server.DisconnectClient(cl, packets.ErrServerShuttingDown)
+		}
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for conn := range e.conns {
