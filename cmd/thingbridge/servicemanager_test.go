@@ -33,6 +33,9 @@ func newSystemd(t *testing.T) *systemd {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
 	return &systemd{t, conn}
 }
 
@@ -46,12 +49,9 @@ func (s *systemd) environment(more ...string) func(string) string {
 	return func(name string) string { return vars[name] }
 }
 
-// next gives the next datagram.
+// next gives the next datagram, if it comes in the test's time.
 func (s *systemd) next() string {
 	s.t.Helper()
-	if err := s.conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		s.t.Fatal(err)
-	}
 	b := make([]byte, 4096)
 	n, err := s.conn.Read(b)
 	if err != nil {
@@ -183,9 +183,15 @@ func TestTheBridgeTellsTheServiceManagerHowItFares(t *testing.T) {
 	if got := s.next(); !strings.HasPrefix(got, "READY=1\nWATCHDOG=1\nSTATUS=broker ") {
 		t.Errorf("at the start %q", got)
 	}
+	refused := false // the file is not there, which the bridge may find by itself as well
+	next := func() string {
+		got := s.next()
+		refused = refused || strings.HasSuffix(got, "; the changed configuration is refused, the one before is in force")
+		return got
+	}
 	wait := func(begin string) string {
 		for {
-			if got := s.next(); strings.HasPrefix(got, begin) {
+			if got := next(); strings.HasPrefix(got, begin) {
 				return got
 			} else if !strings.HasPrefix(got, "WATCHDOG=1") {
 				t.Errorf("%q before %q", got, begin)
@@ -199,8 +205,8 @@ func TestTheBridgeTellsTheServiceManagerHowItFares(t *testing.T) {
 		t.Errorf("at a reload %q", got)
 	}
 	wait("READY=1")
-	if got := wait("WATCHDOG=1\nSTATUS"); !strings.HasSuffix(got, "the changed configuration is refused, the one before is in force") {
-		t.Errorf("after a reload that was refused %q", got)
+	for !refused {
+		wait("WATCHDOG=1")
 	}
 	stop()
 	wait("STOPPING=1")
