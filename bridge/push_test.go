@@ -215,19 +215,26 @@ func TestAFailingPlatformIsTriedAgain(t *testing.T) {
 	}
 }
 
+// mustBeAbsentAndThenCreated has pump-1 send a value for which the platform has no
+// Thing, and creates it there.
+func (r *rig) mustBeAbsentAndThenCreated() {
+	r.t.Helper()
+	there := false
+	r.platform.judge = func(*alwayson.Request) (*alwayson.Response, error) {
+		if there {
+			return nil, nil
+		}
+		return alwayson.Fail(alwayson.NotFound, "no such thing"), nil
+	}
+	r.retained(announce, "{}")
+	r.live(properties, `{"temp":1}`)
+	r.mustState("pump-1", bridge.StateAbsent)
+	there = true
+}
+
 func TestAThingThatIsNotThereKeepsItsValues(t *testing.T) {
 	bubble(t, pump("temp"), func(r *rig) {
-		there := false
-		r.platform.judge = func(*alwayson.Request) (*alwayson.Response, error) {
-			if there {
-				return nil, nil
-			}
-			return alwayson.Fail(alwayson.NotFound, "no such thing"), nil
-		}
-		r.retained(announce, "{}")
-		r.live(properties, `{"temp":1}`)
-		r.mustState("pump-1", bridge.StateAbsent)
-		there = true
+		r.mustBeAbsentAndThenCreated()
 		r.platform.jobs.add(func() { r.b.Subscribed("pump-1", subs("temp")) })
 		synctest.Wait()
 		r.mustGot("pump-1.temp=1")
@@ -237,17 +244,7 @@ func TestAThingThatIsNotThereKeepsItsValues(t *testing.T) {
 
 func TestAThingThatIsCreatedLaterIsBoundAgain(t *testing.T) {
 	bubble(t, pump("temp"), func(r *rig) {
-		there := false
-		r.platform.judge = func(*alwayson.Request) (*alwayson.Response, error) {
-			if there {
-				return nil, nil
-			}
-			return alwayson.Fail(alwayson.NotFound, "no such thing"), nil
-		}
-		r.retained(announce, "{}")
-		r.live(properties, `{"temp":1}`)
-		r.mustState("pump-1", bridge.StateAbsent)
-		there = true
+		r.mustBeAbsentAndThenCreated()
 		time.Sleep(6 * time.Minute)
 		synctest.Wait()
 		r.mustGot("pump-1.temp=1")
